@@ -1,0 +1,51 @@
+# Two commands do all the set-up: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first interpreter that is new enough; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+ARGS ?=
+
+help:  ## this list
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.demo  ## the gateway, an mTLS backend, an OAuth2 issuer and the sample page, on this machine
+	@exec $(BIN)/grpcweb-gateway demo $(ARGS)
+
+test: $(VENV)/.dev  ## every test, a real browser included (ARGS="-k name" for some)
+	@tests/setup
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## calls per CPU-second, latency, memory (bench/README.md)
+	$(BIN)/python -m bench $(ARGS)
+
+protos: $(VENV)/.dev  ## compile protos/ again
+	$(BIN)/python protos/compile.py
+
+lock: $(VENV)/.dev  ## resolve the dependencies anew into requirements/
+	$(BIN)/python requirements/lock.py $(ARGS)
+
+clean:  ## remove everything that was made
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/browser/clients/node_modules tests/browser/clients/dist
+
+$(VENV)/bin/pip:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install python3, or say PYTHON=/path/to/python3.11"; exit 1; }
+	@requirements/venv "$(PYTHON)" "$(VENV)"
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/bin/pip
+	@requirements/install "$(VENV)" requirements/demo.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
+	@requirements/install "$(VENV)" requirements/dev.txt
+	@touch $(VENV)/.demo $@
+
+.PHONY: help demo test check bench protos lock clean

@@ -1,0 +1,336 @@
+"""THE ROAD: one call, from the browser's end to the backend's end and back. Sans-IO.
+
+Events come in from the two ends and from the gate; the call acts on two small Protocols, `Downstream` (towards the
+browser) and `UpstreamStream` (towards the backend). It knows no event loop: its clock is handed to it.
+
+    browser ── request_bytes, request_end, cancel ──▶ Call ── send, end, cancel ──▶ UpstreamStream
+    Downstream ◀── send_head, send, end ── Call ◀── reply_head, reply_bytes, reply_end ── backend
+
+| state  | decision        | request bytes | request end | reply head, bytes | reply end | failure*         |
+|--------|-----------------|---------------|-------------|-------------------|-----------|------------------|
+| GATED  | open, or refuse | hold          | note        |                   |           | answer           |
+| OPEN   |                 | walk, forward | half-close  | walk, send        | answer    | answer, cancel   |
+| CLOSED | drop            | drop          | drop        | drop              | drop      | drop             |
+
+To answer is to send the head if it is not sent, the trailer frame, the end, and to be CLOSED.
+*failure: a deadline, an expired token, a broken frame, a limit. When the browser leaves (`cancel`) there is no answer.
+
+Rules
+- Whatever ends the call closes both ends, once: `_close` is the one door to CLOSED.
+- After classification every outcome is a gRPC status in exactly one trailer frame, sent last (PROTOCOL-WEB).
+- Buffers are bounded: bytes held while GATED pause the reader at `HOLD_LIMIT`; later the ends pause each other.
+"""
+
+import enum
+
+from gateway.ends import CallHead, Downstream, Roadside, Timer, UpstreamRequest, UpstreamStream
+from gateway.permit import NOBODY, Permit, Refusal, Subject
+from gateway.protocol import text, timeout, trailers
+from gateway.protocol.frames import FrameWalker
+from gateway.protocol.metadata import Header, Headers, forwarded, request_metadata
+from gateway.protocol.status import Code, Status, WireError
+
+HOLD_LIMIT = 256 * 1024  # bytes of a request body kept while the gate decides
+
+
+class State(enum.Enum):
+    GATED = enum.auto()
+    OPEN = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Call:
+    """One call. Make it, `start` it, feed it what arrives at the two ends."""
+
+    __slots__ = (
+        "_decoder", "_gate_entered", "_head_sent", "_held", "_held_size", "_idle_timer", "_last_reply", "_reply_walker",
+        "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream", "deadline", "downstream",
+        "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen", "started", "status", "subject",
+    )  # fmt: skip
+
+    def __init__(self, head: CallHead, downstream: Downstream, road: Roadside) -> None:
+        self.head = head
+        self.downstream = downstream
+        self.started = self.ended = road.clock.time()
+        self.deadline: float | None = None
+        self.subject: Subject = NOBODY
+        self.permitted = False
+        self.status: Status | None = None  # of the whole call, once it is over
+        self.reason = ""  # why the gateway itself ended it: "token_expired", "deadline", "disconnect", …
+        self.request_bytes_seen = 0
+        self.reply_bytes_seen = 0
+        self._road = road
+        self._state = State.GATED
+        self._upstream: UpstreamStream | None = None
+        self._decoder = text.TextDecoder() if head.type.request_text else None
+        self._request_walker = FrameWalker(road.limits.max_request_message)
+        self._reply_walker = FrameWalker(road.limits.max_response_message)
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._request_ended = False
+        self._head_sent = False
+        self._gate_entered = False
+        self._timer: Timer | None = None
+        self._idle_timer: Timer | None = None
+        self._last_reply = 0.0
+
+    @property
+    def request_messages(self) -> int:
+        return self._request_walker.messages
+
+    @property
+    def reply_messages(self) -> int:
+        return self._reply_walker.messages
+
+    @property
+    def closed(self) -> bool:
+        return self._state is State.CLOSED
+
+    # -- the gate ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Ask the gate. The deadline counts from here: time spent at the gate is the caller's time."""
+        try:
+            self._set_deadline()
+        except WireError as error:
+            self.fail(error.status, "bad_timeout")
+            return
+        self._gate_entered = True
+        self._road.gate.decide(self.head, self._decided)
+
+    def _set_deadline(self) -> None:
+        limits = self._road.limits
+        allowed = limits.default_deadline if self.head.timeout is None else timeout.parse(self.head.timeout)
+        if limits.max_deadline is not None and (allowed is None or allowed > limits.max_deadline):
+            allowed = limits.max_deadline
+        if allowed is not None:
+            self.deadline = self.started + allowed
+            self._timer = self._road.clock.call_at(self.deadline, self._deadline_passed)
+
+    def _decided(self, decision: Permit | Refusal) -> None:
+        if self._state is State.CLOSED:
+            return
+        if isinstance(decision, Refusal):
+            self.fail(decision.status, decision.reason, decision.metadata)
+            return
+        self.subject = decision.subject
+        self.permitted = True
+        try:
+            metadata = self._upstream_metadata(decision)
+        except WireError as error:
+            self.fail(error.status, "bad_metadata")
+            return
+        opened = self._road.opener.open(
+            decision, UpstreamRequest(metadata, self.deadline, self.head.type.upstream), self
+        )
+        if isinstance(opened, Status):
+            self.fail(opened, "no_upstream")
+            return
+        self._upstream = opened
+        self._state = State.OPEN
+        self._watch_expiry(decision.expires_at)
+        self._watch_idleness()
+        self._release_held()
+
+    def _upstream_metadata(self, permit: Permit) -> Headers:
+        head, road = self.head, self._road
+        metadata = request_metadata(
+            head.headers,
+            stripped=road.stripped,
+            forward_authorization=road.forward_authorization,
+            max_size=road.limits.max_metadata,
+        )
+        metadata += forwarded(head.peer.encode("ascii", "replace"), head.scheme, head.host)
+        metadata += permit.metadata
+        return metadata
+
+    def _release_held(self) -> None:
+        held, self._held, self._held_size = self._held, [], 0
+        for data in held:
+            self._forward(data)
+        if held:
+            self.downstream.resume_reading()
+        if self._request_ended and self._state is State.OPEN:
+            self._end_request()
+
+    # -- from the browser ----------------------------------------------------------------------------------------
+
+    def request_bytes(self, data: bytes) -> None:
+        """More of the request body, as it came over HTTP."""
+        if self._state is State.OPEN:
+            self._forward(data)
+        elif self._state is State.GATED:
+            self._held.append(data)
+            self._held_size += len(data)
+            if self._held_size >= HOLD_LIMIT:
+                self.downstream.pause_reading()
+
+    def request_end(self) -> None:
+        """The request body is complete."""
+        if self._request_ended:
+            return
+        self._request_ended = True
+        if self._state is State.OPEN:
+            self._end_request()
+
+    def cancel(self, reason: str = "disconnect") -> None:
+        """The browser left: nobody reads an answer any more."""
+        self._close(Status(Code.CANCELLED, "the client went away"), reason)
+
+    def pause_reply(self) -> None:
+        """The browser reads slowly: hold the backend back."""
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def resume_reply(self) -> None:
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def _forward(self, data: bytes) -> None:
+        if self._upstream is None or self._state is not State.OPEN:
+            return
+        self.request_bytes_seen += len(data)
+        try:
+            if self._decoder is not None:
+                data = self._decoder.feed(data)
+            self._request_walker.feed(data)
+        except WireError as error:
+            self.fail(error.status, "bad_frame")
+            return
+        if data:
+            self._upstream.send(data)
+
+    def _end_request(self) -> None:
+        assert self._upstream is not None
+        try:
+            if self._decoder is not None:
+                self._decoder.end()
+            self._request_walker.end()
+        except WireError as error:
+            self.fail(error.status, "bad_frame")
+            return
+        self._upstream.end()
+
+    # -- from the backend ----------------------------------------------------------------------------------------
+
+    def reply_head(self, metadata: Headers) -> None:
+        """The backend's response headers, cleaned by `reply_metadata`."""
+        if self._state is State.OPEN and not self._head_sent:
+            self._head_sent = True
+            self.downstream.send_head(metadata)
+
+    def reply_bytes(self, data: bytes) -> None:
+        """gRPC frames of the reply, in any chunks."""
+        if self._state is not State.OPEN:
+            return
+        try:
+            self._reply_walker.feed(data)
+        except WireError as error:
+            self.fail(_of_backend(error), "bad_reply")
+            return
+        if not self._head_sent:
+            self.reply_head([])
+        self._last_reply = self._road.clock.time() if self._idle_timer else 0.0
+        self._send(data)
+
+    def reply_end(self, status: Status, metadata: Headers) -> None:
+        """The backend is done: its status and its own trailers."""
+        if self._state is not State.OPEN:
+            return
+        try:
+            self._reply_walker.end()
+        except WireError as error:
+            self.fail(_of_backend(error), "bad_reply")
+            return
+        self._upstream = None  # it ended by itself: nothing left to cancel
+        self._answer(status, metadata)
+        self._close(status, "")
+
+    def pause_request(self) -> None:
+        """The backend takes no more for now: stop reading the body."""
+        if self._state is State.OPEN:
+            self.downstream.pause_reading()
+
+    def resume_request(self) -> None:
+        if self._state is State.OPEN:
+            self.downstream.resume_reading()
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _deadline_passed(self) -> None:
+        self.fail(Status(Code.DEADLINE_EXCEEDED, "the deadline passed"), "deadline")
+
+    def _watch_expiry(self, expires_at: float | None) -> None:
+        """One timer serves the deadline and the token's expiry: whichever comes first."""
+        if expires_at is None:
+            return
+        road = self._road
+        expiry = road.clock.time() + expires_at - road.wall_clock()
+        if self.deadline is None or expiry < self.deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = road.clock.call_at(expiry, self._token_expired)
+
+    def _token_expired(self) -> None:
+        self.fail(Status(Code.UNAUTHENTICATED, "the access token expired during the call"), "token_expired_midway")
+
+    def _watch_idleness(self) -> None:
+        idle = self._road.limits.stream_idle
+        if idle is not None:
+            self._last_reply = self._road.clock.time()
+            self._idle_timer = self._road.clock.call_at(self._last_reply + idle, self._check_idleness)
+
+    def _check_idleness(self) -> None:
+        idle = self._road.limits.stream_idle or 0.0
+        due = self._last_reply + idle
+        if due > self._road.clock.time():
+            self._idle_timer = self._road.clock.call_at(due, self._check_idleness)
+        else:
+            self.fail(Status(Code.UNAVAILABLE, "the stream was idle for too long"), "stream_idle")
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def fail(self, status: Status, reason: str, metadata: tuple[Header, ...] = ()) -> None:
+        """End the call with a status of the gateway's own; `metadata` joins the response headers, if not too late."""
+        if self._state is State.CLOSED:
+            return
+        self._answer(status, (), head=list(metadata))
+        self._close(status, reason)
+
+    def _answer(self, status: Status, metadata: Headers | tuple[Header, ...], head: Headers | None = None) -> None:
+        if not self._head_sent:
+            self._head_sent = True
+            self.downstream.send_head(head or [])
+        self._send(trailers.encode(status, metadata))
+        self.downstream.end()
+
+    def _send(self, data: bytes) -> None:
+        if self.head.type.reply_text:
+            data = text.encode(data)
+        self.reply_bytes_seen += len(data)
+        self.downstream.send(data)
+
+    def _close(self, status: Status, reason: str) -> None:
+        if self._state is State.CLOSED:
+            return
+        self._state = State.CLOSED
+        self.ended = self._road.clock.time()
+        self.status, self.reason = status, reason
+        self._held.clear()
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.cancel()
+        for timer in (self._timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._idle_timer = None
+        if self._gate_entered:
+            self._road.gate.leave()
+        self._road.observer.settled(self)
+
+
+def _of_backend(error: WireError) -> Status:
+    """A broken reply is not the client's fault: INTERNAL, whatever the frame walker calls it, save a size limit."""
+    if error.status.code == Code.RESOURCE_EXHAUSTED:
+        return Status(Code.RESOURCE_EXHAUSTED, "a message of the reply is larger than this gateway allows")
+    return Status(Code.INTERNAL, "the backend sent a reply that is not gRPC")

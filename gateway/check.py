@@ -1,0 +1,127 @@
+"""Judges a configuration beyond its own text: certificates, descriptors, keys and backends.
+
+Rule: a start judges with the same functions, so that what `check` finds fine starts.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import aiohttp
+
+from gateway.policy.descriptors import Catalog, DescriptorsError, catalog, unknown_methods
+from gateway.policy.tokens import TokenVerifier
+from gateway.settings import Problem, Settings
+from gateway.settings.problem import Key
+from gateway.upstream.channels import Channels, load_credentials
+from gateway.upstream.grpcio import GrpcioUpstream
+from gateway.upstream.reflection import ReflectionError, reflect
+from gateway.upstream.tls import CertificateError, load_identity, load_trust
+from gateway.version import USER_AGENT
+
+KEYS_TIMEOUT = 5.0  # seconds for the issuers' keys to arrive
+
+
+def run(settings: Settings, *, offline: bool) -> list[Problem]:
+    """Everything that a start would find, and, unless `offline`, whether keys and backends can be reached."""
+    problems = [*certificate_problems(settings), *descriptor_file_problems(settings)]
+    if not offline:
+        problems += asyncio.run(_online_problems(settings, [] if problems else list(settings.upstreams)))
+    return problems
+
+
+def certificate_problems(settings: Settings) -> Iterator[Problem]:
+    """Certificates and keys that cannot be used, of listeners and upstreams."""
+    for index, listener in enumerate(settings.listeners):
+        if (tls := listener.tls) is None:
+            continue
+        key: Key = ("listeners", index, "tls")
+        try:
+            load_identity(tls.certificate, tls.private_key)
+            if tls.client_ca is not None:
+                load_trust("client_ca", tls.client_ca)
+        except CertificateError as error:
+            yield settings.problem((*key, error.field), error.message, error.hint)
+    for name, upstream in settings.upstreams.items():
+        try:
+            load_credentials(upstream)
+        except CertificateError as error:
+            yield settings.problem(("upstreams", name, "tls", error.field), error.message, error.hint)
+
+
+def descriptor_file_problems(settings: Settings) -> list[Problem]:
+    """As `descriptor_problems`, where descriptors come from a file."""
+    try:
+        known = read_catalog(settings)
+    except DescriptorsError as error:
+        return [settings.problem(("authorization", "descriptors"), str(error))]
+    return [] if known is None else list(rule_problems(settings, known))
+
+
+def read_catalog(settings: Settings) -> Catalog | None:
+    """The descriptors of the configured file, if it is a file. Raises DescriptorsError."""
+    path = settings.authorization.descriptors
+    if path is None or isinstance(path, str):
+        return None
+    try:
+        return catalog(path.read_bytes())
+    except OSError as error:
+        raise DescriptorsError(f"cannot read {path}: {error.strerror}") from None
+
+
+def rule_problems(settings: Settings, known: Catalog) -> Iterator[Problem]:
+    """Rules that name methods which do not exist."""
+    for rule, method, name, near in unknown_methods(settings.authorization, known):
+        key = ("authorization", "rules", rule, "methods", method)
+        yield settings.problem(key, f"no such method: {name}", f"did you mean {near}?" if near else None)
+
+
+async def reflected_catalog(upstreams: list[GrpcioUpstream]) -> Catalog:
+    """What the backends say they have. Raises ReflectionError, DescriptorsError."""
+    methods: dict[str, bool] = {}
+    for serialized in await asyncio.gather(*map(reflect, upstreams)):
+        methods |= catalog(serialized).methods
+    return Catalog(methods)
+
+
+async def _online_problems(settings: Settings, names: list[str]) -> list[Problem]:
+    return [*await _key_problems(settings), *await _upstream_problems(settings, names)]
+
+
+async def _key_problems(settings: Settings) -> list[Problem]:
+    async with aiohttp.ClientSession() as session:
+        tokens = TokenVerifier(settings.auth, session=session)
+        await tokens.start()
+        try:
+            missing = await tokens.wait_until_ready(KEYS_TIMEOUT)
+        finally:
+            await tokens.close()
+    return [
+        settings.problem(
+            ("auth", "issuers", index, "jwks"), f"no keys: {reason}", "is the issuer up, and its address right?"
+        )
+        for index, reason in missing.items()
+    ]
+
+
+async def _upstream_problems(settings: Settings, names: list[str]) -> list[Problem]:
+    upstreams = [
+        GrpcioUpstream(name, Channels(settings.upstreams[name], max_response=0, user_agent=USER_AGENT), max_request=0)
+        for name in names
+    ]
+    problems = []
+    try:
+        reached = await asyncio.gather(*(upstream.reachable() for upstream in upstreams))
+        for upstream, reachable in zip(upstreams, reached, strict=True):
+            if not reachable:
+                key = ("upstreams", upstream.name, "targets")
+                hint = "is a backend listening there, does it accept our certificate, and has its own the server_name?"
+                problems.append(settings.problem(key, "no target can be reached", hint))
+        if settings.authorization.descriptors == "reflection" and upstreams and not problems:
+            try:
+                problems += rule_problems(settings, await reflected_catalog(upstreams))
+            except (ReflectionError, DescriptorsError) as error:
+                problems.append(settings.problem(("authorization", "descriptors"), str(error)))
+    finally:
+        for upstream in upstreams:
+            await upstream.close()
+    return problems

@@ -1,0 +1,246 @@
+"""The command line.
+
+Rule: an error is one line on stderr, and the exit code says whose it is: 0 fine, 1 the configuration or the check
+failed, 2 wrong usage, 3 could not bind or start. A traceback is shown with --debug only.
+
+Commands import what they need when they run: `--help` is quick, and `schema` and `check` start no event loop in vain.
+"""
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.settings import Problem
+
+PROGRAM = "grpcweb-gateway"
+DEFAULT_FILE = Path("gateway.yaml")
+
+FINE, REFUSED, USAGE, NOT_STARTED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    try:
+        code = commands.main(arguments, PROGRAM, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return USAGE
+    except click.UsageError as error:
+        _say(f"{error.format_message()} (hint: {error.ctx.command_path if error.ctx else PROGRAM} --help)")
+        return USAGE
+    except click.ClickException as error:
+        _say(error.format_message())
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    return code if isinstance(code, int) else FINE
+
+
+class _InOrder(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002: click's signature
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name=PROGRAM, prog_name=PROGRAM, message="%(prog)s %(version)s")
+def commands() -> None:
+    """A gRPC-Web gateway: browsers in front, native gRPC over mutual TLS behind.
+
+    Try it with "grpcweb-gateway demo". Write gateway.yaml after gateway.example.yaml, judge it with "check", run it
+    with "serve".
+    """
+
+
+def _configuration(ctx: click.Context, _parameter: click.Parameter, given: Path | None) -> Path:
+    if given is None and not DEFAULT_FILE.exists():
+        raise click.UsageError(f"no configuration: name one with -c FILE, there is no ./{DEFAULT_FILE}", ctx)
+    return given or DEFAULT_FILE
+
+
+config_option = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="GATEWAY_CONFIG",
+    callback=_configuration,
+    help="The configuration.  [default: $GATEWAY_CONFIG, or ./gateway.yaml]",
+)
+debug_option = click.option("--debug", is_flag=True, help="Show tracebacks, and log everything.")
+PORT = click.IntRange(0, 65535)
+
+
+def _one_worker(_ctx: click.Context, _parameter: click.Parameter, workers: int | None) -> int | None:
+    if workers not in (None, 1):
+        raise click.BadParameter("more than one is not supported yet")
+    return workers
+
+
+@commands.command()
+@config_option
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    expose_value=False,
+    callback=_one_worker,
+    help="Processes sharing the listeners; more than one is not supported yet.",
+)
+@debug_option
+def serve(config: Path, debug: bool) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C, then let calls in flight finish."""
+    with _answering(debug):
+        from gateway.settings import load  # noqa: PLC0415
+
+        settings = load(config)
+        from gateway import app  # noqa: PLC0415
+
+        app.run(settings, debug=debug)
+
+
+@commands.command()
+@config_option
+@click.option("--offline", is_flag=True, help="Do not ask issuers and backends whether they are there.")
+@debug_option
+def check(config: Path, offline: bool, debug: bool) -> None:
+    """Judge a configuration: everything a start would find, and more."""
+    with _answering(debug):
+        problems = _problems_of(config, offline=offline)
+        _tell(problems)
+        if problems:
+            click.echo(f"{config}: {len(problems)} problem{'s' if len(problems) > 1 else ''}", err=True)
+            raise click.exceptions.Exit(REFUSED)
+        click.echo(f"{config}: fine")
+
+
+def _problems_of(config: Path, *, offline: bool) -> "list[Problem]":
+    from gateway import check as checks  # noqa: PLC0415
+    from gateway.settings import SettingsError, load  # noqa: PLC0415
+
+    try:
+        settings = load(config)
+    except SettingsError as error:
+        if error.readable is None:
+            return error.problems
+        further = checks.run(error.readable, offline=True)
+        return [*error.problems, *(problem for problem in further if not error.is_in_doubt(problem.key))]
+    return checks.run(settings, offline=offline)
+
+
+@commands.command()
+@click.option("--http-port", type=PORT, default=8080, show_default=True, help="The sample page, and calls in plaintext.")
+@click.option("--https-port", type=PORT, default=8443, show_default=True, help="The same over TLS.")
+@click.option("--issuer-port", type=PORT, default=8081, show_default=True, help="The OAuth2 issuer.")
+@debug_option
+def demo(http_port: int, https_port: int, issuer_port: int, debug: bool) -> None:
+    """Show it all on this machine: an mTLS backend, an OAuth2 issuer and a page that calls."""
+    with _answering(debug):
+        from gateway import app  # noqa: PLC0415
+
+        app.run_demo(http_port, https_port, issuer_port, debug=debug)
+
+
+def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) -> str:
+    from gateway.settings import Address  # noqa: PLC0415
+
+    if not Address(host, 0).is_loopback:
+        message = f"{host} is open to other machines, and dev asks nobody for a token: it listens on this one only"
+        raise click.UsageError(f'{message}; "serve" with a gateway.yaml is for others')
+    return host
+
+
+@commands.command()
+@click.argument("target", metavar="HOST:PORT")
+@click.option("--port", type=PORT, default=8080, show_default=True, help="Where browsers call, on this machine only.")
+@click.option("--host", default="127.0.0.1", hidden=True, expose_value=False, callback=_loopback_only)
+@click.option("--plaintext/--tls", default=None, help="How to speak to the backend.  [default: --plaintext]")
+@click.option("--ca", type=click.Path(path_type=Path), help="PEM: who signs the backend's certificate (means --tls).")
+@click.option("--cert", type=click.Path(path_type=Path), help="PEM: a client certificate (means --tls).")
+@click.option("--key", type=click.Path(path_type=Path), help="PEM: its private key.")
+@click.option("--server-name", help="The name in the backend's certificate (means --tls).")
+@debug_option
+def dev(
+    target: str,
+    port: int,
+    plaintext: bool | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    server_name: str | None,
+    debug: bool,
+) -> None:
+    """Put browsers on this machine through to one backend: any localhost page, no token, no rules."""
+    wants_tls = [name for name, value in {"--ca": ca, "--cert": cert, "--server-name": server_name}.items() if value]
+    if plaintext and wants_tls:
+        raise click.UsageError(f"{wants_tls[0]} needs TLS: remove --plaintext")
+    if (cert is None) != (key is None):
+        raise click.UsageError("--cert and --key go together")
+    with _answering(debug):
+        from gateway import app  # noqa: PLC0415
+
+        app.run_dev(
+            target,
+            port,
+            plaintext=not wants_tls if plaintext is None else plaintext,
+            ca=ca,
+            certificate=cert,
+            private_key=key,
+            server_name=server_name,
+            debug=debug,
+        )
+
+
+@commands.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    import json  # noqa: PLC0415
+
+    from gateway.settings import json_schema  # noqa: PLC0415
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def _answering(debug: bool) -> Iterator[None]:
+    """Every way a command can end, as one line and an exit code."""
+    try:
+        yield
+    except (click.exceptions.Exit, click.ClickException):
+        raise
+    except KeyboardInterrupt:
+        _leave(INTERRUPTED, debug)
+    except Exception as error:  # the last place that can make one line of it
+        if problems := getattr(error, "problems", None):
+            _tell(problems)
+            _leave(REFUSED, debug)
+        if type(error).__name__ == "StartError":
+            _say(str(error))
+            _leave(NOT_STARTED, debug)
+        _say(f"internal error: {type(error).__name__} (hint: --debug shows where)")  # its text may hold anything
+        _leave(NOT_STARTED, debug)
+
+
+def _tell(problems: "Sequence[Problem]") -> None:
+    for problem in problems:
+        if problem.file:
+            click.echo(problem, err=True)
+        else:
+            _say(str(problem))
+
+
+def _say(message: str) -> None:
+    click.echo(f"{PROGRAM}: {message}".replace("\n", " "), err=True)
+
+
+def _leave(code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    raise click.exceptions.Exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What a call stands between: its head, its two ends, the gate, and what all calls share.
+
+CallHead        what a front knows of a request that is a call
+Downstream      the browser's end; UpstreamStream the backend's, which an Opener opens and which speaks to a Reply
+Gate, Observer  judge a call; see it when it is over
+Roadside        what all calls of one configuration share
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.permit import Permit, Refusal
+from gateway.protocol.content_type import CallType
+from gateway.protocol.metadata import Headers
+from gateway.protocol.status import Status
+
+if TYPE_CHECKING:
+    from gateway.call import Call
+
+
+@dataclass(slots=True)
+class CallHead:
+    """A request that was found to be a gRPC-Web call, before anybody judged it."""
+
+    path: bytes  # raw, as it stood in the request line
+    type: CallType
+    headers: Headers  # as received, names lower-case
+    authorizations: Headers  # every Authorization header: a second one is a reason to refuse
+    timeout: bytes | None  # raw grpc-timeout
+    peer: str  # address of the browser's end
+    scheme: bytes  # b"http" or b"https"
+    host: bytes
+    origin: bytes | None = None
+    identities: tuple[str, ...] = ()  # of a verified client certificate: "DNS:ops.internal", "CN:batch"
+
+
+@dataclass(slots=True)
+class UpstreamRequest:
+    """What an upstream needs to open a stream."""
+
+    metadata: Headers
+    deadline: float | None  # clock time; None: none
+    content_type: bytes  # application/grpc, application/grpc+proto, …
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """`limits` of the configuration, as far as they concern one call. Sizes in bytes, times in seconds."""
+
+    max_request_message: int = 4 * 1024 * 1024
+    max_response_message: int = 16 * 1024 * 1024
+    max_metadata: int = 8 * 1024
+    default_deadline: float | None = None
+    max_deadline: float | None = None
+    stream_idle: float | None = None
+
+
+class Downstream(Protocol):
+    """The browser's end of a call."""
+
+    def send_head(self, metadata: Headers) -> None: ...
+    def send(self, data: bytes) -> None: ...
+    def end(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class UpstreamStream(Protocol):
+    """The backend's end of a call: gRPC frames in any chunks, in order."""
+
+    def send(self, data: bytes) -> None: ...
+    def end(self) -> None: ...
+    def cancel(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Reply(Protocol):
+    """Where a backend's end says what the backend says: the call, as upstreams see it."""
+
+    @property
+    def closed(self) -> bool: ...
+    def reply_head(self, metadata: Headers) -> None: ...
+    def reply_bytes(self, data: bytes) -> None: ...
+    def reply_end(self, status: Status, metadata: Headers) -> None: ...
+    def fail(self, status: Status, reason: str) -> None: ...
+    def pause_request(self) -> None: ...
+    def resume_request(self) -> None: ...
+
+
+class Opener(Protocol):
+    """Opens upstream streams; an unroutable path or a full house is a Status."""
+
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status: ...
+
+
+class Gate(Protocol):
+    """Judges a call: `answer` is called once, at once where everything is known, otherwise later."""
+
+    def decide(self, head: CallHead, answer: Callable[[Permit | Refusal], None]) -> None: ...
+    def leave(self) -> None: ...
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """An asyncio event loop is one. Seconds, monotonic."""
+
+    def time(self) -> float: ...
+    def call_at(self, when: float, callback: Callable[[], None], /) -> Timer: ...
+
+
+class Observer(Protocol):
+    """Sees a call when it is over, and alters nothing."""
+
+    def settled(self, call: "Call") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Roadside:
+    """What all calls of one configuration share."""
+
+    gate: Gate
+    opener: Opener
+    limits: CallLimits
+    forward_authorization: bool
+    stripped: frozenset[bytes]  # request headers that only the gateway may set (`forward_claims`)
+    observer: Observer
+    clock: Clock
+    wall_clock: Callable[[], float]  # seconds since the epoch, for the expiry of tokens

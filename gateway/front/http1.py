@@ -1,0 +1,221 @@
+"""The HTTP/1.1 front on aiohttp: a request becomes a `Call`, and what the call says becomes the response.
+
+    aiohttp task ── reads body ──▶ Call.request_bytes, request_end
+                 ◀── writes ────── Exchange.send_head, send, end   (called by the Call; never blocks)
+
+Rules
+- One task serves a request whose body is here already; a body still on its way gets a second one, which reads it.
+- What is ready in one turn of the loop leaves in one write; a reply that is ready whole leaves whole.
+- A slow reader pauses the backend at `REPLY_BUFFER` bytes; one that stands still for `body_stall` loses its call.
+- However a request ends, its call is cancelled if it was not over.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.client_exceptions import ClientConnectionError, ClientPayloadError
+from multidict import CIMultiDict
+
+from gateway.call import Call
+from gateway.ends import CallHead, Roadside
+from gateway.front.connection import SERVER_NAME, Connection
+from gateway.front.reception import Reception
+from gateway.protocol.metadata import Headers
+from gateway.protocol.status import Code, Status
+from gateway.request import Answer, RequestHead
+
+REPLY_BUFFER = 256 * 1024  # bytes of a reply that wait for the browser before the backend is paused
+
+
+@dataclass(frozen=True, slots=True)
+class FrontSnapshot:
+    """What one request is served by, taken once at its head."""
+
+    reception: Reception
+    road: Roadside
+    body_stall: float | None  # seconds
+
+
+class Http1Front:
+    """The handler of an aiohttp server."""
+
+    def __init__(self, snapshot: Callable[[], FrontSnapshot]) -> None:
+        self._snapshot = snapshot
+        self.exchanges: set[Exchange] = set()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.became_busy()
+        try:
+            snapshot = self._snapshot()
+            found = snapshot.reception.receive(_head(request, connection))
+            if isinstance(found, Answer):
+                return _plain(found)
+            exchange = Exchange(request, found, snapshot)
+            self.exchanges.add(exchange)
+            try:
+                return await exchange.run()
+            finally:
+                self.exchanges.discard(exchange)
+        finally:
+            if connection.transport is not None:
+                connection.became_idle()
+
+
+class Exchange:
+    """The browser's end (`Downstream`) of one call: buffers what the call says, and writes it."""
+
+    def __init__(self, request: web.BaseRequest, head: CallHead, snapshot: FrontSnapshot) -> None:
+        self._request = request
+        self._call_head = head
+        self._reception = snapshot.reception
+        self._stall = snapshot.body_stall
+        self._headers: Headers | None = None
+        self._ready: list[bytes] = []
+        self._ready_size = 0
+        self._ended = False
+        self._reply_paused = False
+        self._news: asyncio.Future[None] | None = None
+        self._readable: asyncio.Event | None = None
+        self.call = Call(head, self, snapshot.road)
+
+    async def run(self) -> web.StreamResponse:
+        """Serve the whole exchange; cancelled when the browser leaves."""
+        body = self._request.content
+        reader: asyncio.Task[None] | None = None
+        try:
+            self.call.start()
+            if body.is_eof():
+                if data := body.read_nowait():
+                    self.call.request_bytes(data)
+                self.call.request_end()
+            elif not self.call.closed:
+                reader = asyncio.create_task(self._read_body())
+            return await self._write_reply()
+        finally:
+            self.call.cancel()
+            if reader is not None:
+                reader.cancel()
+
+    # -- what the call says --------------------------------------------------------------------------------------
+
+    def send_head(self, metadata: Headers) -> None:
+        self._headers = self._reception.reply_head(self._call_head, metadata)
+        self._wake()
+
+    def send(self, data: bytes) -> None:
+        self._ready.append(data)
+        self._ready_size += len(data)
+        if self._ready_size > REPLY_BUFFER and not self._reply_paused:
+            self._reply_paused = True
+            self.call.pause_reply()
+        self._wake()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def pause_reading(self) -> None:
+        if self._readable is None:
+            self._readable = asyncio.Event()
+        self._readable.clear()
+
+    def resume_reading(self) -> None:
+        if self._readable is not None:
+            self._readable.set()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    # -- the request body ----------------------------------------------------------------------------------------
+
+    async def _read_body(self) -> None:
+        body, call = self._request.content, self.call
+        try:
+            if self._request.headers.get("Expect", "").lower() == "100-continue" and not body.total_bytes:
+                await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            while not body.at_eof():
+                async with asyncio.timeout(self._stall):
+                    data = await body.readany()
+                call.request_bytes(data)
+                if self._readable is not None:
+                    await self._readable.wait()
+        except TimeoutError:
+            call.fail(Status(Code.DEADLINE_EXCEEDED, "the request body stopped arriving"), "body_stall")
+        except (ClientPayloadError, ClientConnectionError, web.RequestPayloadError):
+            call.fail(Status(Code.INVALID_ARGUMENT, "the request body is malformed"), "bad_body")
+        else:
+            call.request_end()
+
+    # -- the reply -----------------------------------------------------------------------------------------------
+
+    async def _write_reply(self) -> web.StreamResponse:
+        while self._headers is None:
+            await self._wait_for_news()
+        headers = _http_headers(self._headers)
+        if self._ended:
+            return await self._write_whole(web.Response(body=self._take(), headers=headers))
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(self._request)
+        while not self._ended:
+            if self._ready:
+                await self._moving(response.write(self._take()))
+            else:
+                await self._wait_for_news()
+        await self._moving(response.write_eof(self._take()))
+        return response
+
+    async def _write_whole(self, response: web.Response) -> web.StreamResponse:
+        await response.prepare(self._request)
+        await self._moving(response.write_eof())
+        return response
+
+    async def _wait_for_news(self) -> None:
+        self._news = asyncio.get_running_loop().create_future()
+        await self._news
+
+    def _take(self) -> bytes:
+        data = self._ready[0] if len(self._ready) == 1 else b"".join(self._ready)
+        self._ready.clear()
+        self._ready_size = 0
+        return data
+
+    async def _moving(self, write: Coroutine[None, None, None]) -> None:
+        """Finish a write while the reader moves."""
+        try:
+            async with asyncio.timeout(self._stall):
+                await write
+        except TimeoutError:
+            self.call.cancel("reader_stall")
+            if (transport := self._request.transport) is not None:
+                transport.abort()
+            raise ConnectionResetError("the reader stood still") from None
+        if self._reply_paused:
+            self._reply_paused = False
+            self.call.resume_reply()
+
+
+def _head(request: web.BaseRequest, connection: Connection) -> RequestHead:
+    return RequestHead(
+        method=request.method,
+        target=request.raw_path.encode("utf-8", "surrogateescape"),
+        headers=[(name.lower(), value) for name, value in request.raw_headers],
+        peer=connection.peer,
+        scheme=connection.scheme,
+        identities=connection.identities,
+    )
+
+
+def _http_headers(headers: Headers) -> CIMultiDict[str]:
+    """Header bytes are ASCII by now: names by the wire's grammar, values checked where they came in."""
+    fields = CIMultiDict([(name.decode("ascii"), value.decode("latin-1")) for name, value in headers])
+    fields["Server"] = SERVER_NAME
+    return fields
+
+
+def _plain(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, headers=_http_headers(answer.headers))

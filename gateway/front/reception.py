@@ -1,0 +1,116 @@
+"""What a request is, before anybody reads its body: a preflight, a page, a refusal, or a call. For every front alike.
+
+Rules
+- Two phases of error. Here, before a request is known to be a gRPC-Web call: plain HTTP. After that: a gRPC status.
+- The path is compared as raw bytes; nothing is decoded or normalised, so there is one spelling of each method.
+- A foreign origin is told nothing: 403 without CORS headers, before anything is looked at or dialled.
+"""
+
+import re
+from typing import Protocol
+
+from gateway.ends import CallHead
+from gateway.policy.cors import VARY, CorsPolicy
+from gateway.protocol import content_type
+from gateway.protocol.metadata import Header, Headers
+from gateway.request import Answer, Pages, RequestHead
+
+METHOD_PATH = re.compile(rb"/[A-Za-z0-9_.\-~]+/[A-Za-z0-9_.\-~]+")
+DOT_SEGMENT = re.compile(rb"/\.{1,2}(?:/|$)")
+PLAIN_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
+NO_STORE: Header = (b"cache-control", b"no-store")
+
+
+class RefusalObserver(Protocol):
+    """Sees requests that were refused before they were calls, and alters nothing."""
+
+    def refused(self, head: RequestHead, answer: Answer) -> None: ...
+
+
+class Reception:
+    """Tells what requests are, by one configuration."""
+
+    def __init__(self, cors: CorsPolicy, observer: RefusalObserver, pages: Pages | None = None) -> None:
+        self._cors = cors
+        self._observer = observer
+        self._pages = pages
+
+    def receive(self, head: RequestHead) -> CallHead | Answer:
+        fields = dict(head.headers)
+        repeats = len(fields) != len(head.headers)
+        found = self._with_repeats(head, fields) if repeats else self._classify(head, fields)
+        if isinstance(found, Answer) and found.reason:
+            self._observer.refused(head, found)
+        return found
+
+    def reply_head(self, call: CallHead, metadata: Headers) -> Headers:
+        """The response headers of a call: type, CORS, then what the backend sent."""
+        return [(b"content-type", call.type.reply), *self._cors.reply_headers(call.origin, metadata), *metadata]
+
+    def _with_repeats(self, head: RequestHead, fields: dict[bytes, bytes]) -> CallHead | Answer:
+        """Headers that decide something may stand once; what repeats otherwise is metadata."""
+        names = [name for name, _ in head.headers]
+        for name in (b"origin", b"content-type", b"host", b"content-encoding"):
+            if names.count(name) > 1:
+                return _refuse(400, "the request repeats a header that may stand once", "repeated_header")
+        for name in (b"accept", b"grpc-timeout"):  # a list is one value (RFC 9110, section 5.3)
+            if names.count(name) > 1:
+                fields[name] = b", ".join(value for each, value in head.headers if each == name)
+        return self._classify(head, fields)
+
+    def _classify(self, head: RequestHead, fields: dict[bytes, bytes]) -> CallHead | Answer:
+        origin = fields.get(b"origin")
+        if head.method == "OPTIONS" and origin is not None and b"access-control-request-method" in fields:
+            return self._preflight(origin)
+        if head.method in ("GET", "HEAD") and self._pages is not None and (page := self._pages(head)) is not None:
+            return page
+        if not self._cors.allows(origin):
+            return _refuse(
+                403, "this origin may not call here", "origin_missing" if origin is None else "origin_foreign"
+            )
+        found = self._call(head, fields, origin)
+        if isinstance(found, Answer):
+            found.headers += self._cors.reply_headers(origin, [])
+        return found
+
+    def _preflight(self, origin: bytes) -> Answer:
+        if not self._cors.allows(origin):
+            return _refuse(403, "this origin may not call here", "preflight_foreign")
+        return Answer(204, self._cors.preflight_headers(origin))
+
+    def _call(self, head: RequestHead, fields: dict[bytes, bytes], origin: bytes | None) -> CallHead | Answer:
+        target = head.target
+        if METHOD_PATH.fullmatch(target) is None or DOT_SEGMENT.search(target) is not None:
+            path, mark, _ = target.partition(b"?")
+            if (mark or b"#" in target) and METHOD_PATH.fullmatch(path.partition(b"#")[0]):
+                return _refuse(400, "a gRPC method path takes no query", "query")
+            return _refuse(404, "not found", "path")
+        if head.method != "POST":
+            return _refuse(405, "gRPC-Web calls are POST requests", "method", (b"allow", b"POST, OPTIONS"))
+        raw_type = fields.get(b"content-type")
+        call_type = content_type.parse(raw_type, fields.get(b"accept")) if raw_type is not None else None
+        if call_type is None:
+            return _refuse(
+                415, "the content type is not application/grpc-web or application/grpc-web-text", "content_type"
+            )
+        if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+            return _refuse(415, "a gRPC-Web request takes no content-encoding", "content_encoding")
+        authorization = fields.get(b"authorization")
+        return CallHead(
+            path=target,
+            type=call_type,
+            headers=head.headers,
+            authorizations=[] if authorization is None else [h for h in head.headers if h[0] == b"authorization"],
+            timeout=fields.get(b"grpc-timeout"),
+            peer=head.peer,
+            scheme=head.scheme,
+            host=fields.get(b"host", b""),
+            origin=origin,
+            identities=head.identities,
+        )
+
+
+def _refuse(status: int, text: str, reason: str, *headers: Header) -> Answer:
+    """A plain HTTP refusal; the text is ours, never the input. A 403 carries no CORS headers but must still vary."""
+    vary = [VARY] if status == 403 else []
+    return Answer(status, [PLAIN_TEXT, NO_STORE, *vary, *headers], text.encode() + b"\n", reason)

@@ -1,0 +1,75 @@
+"""Log events: JSON for machines or a console for people, on standard output.
+
+Rules
+- An event is a code in snake_case with fields; a token, a cookie or a secret is never a field.
+- One line per call costs a system call per call; lines of the access log are written together, at most `DELAY` late.
+"""
+
+import atexit
+import logging
+import sys
+from collections.abc import Callable
+from typing import IO, Any
+
+import structlog
+
+DELAY = 0.1  # seconds
+
+
+class LineBuffer:
+    """A text stream that gathers lines while an event loop can be asked to write them soon."""
+
+    def __init__(self, stream: IO[str], later: Callable[[float, Callable[[], None]], object] | None = None) -> None:
+        self._stream = stream
+        self._later = later
+        self._lines: list[str] = []
+
+    def gather(self, later: Callable[[float, Callable[[], None]], object] | None) -> None:
+        """`later`: an event loop's call_later; None: write at once."""
+        self._later = later
+        self.flush()
+
+    def write(self, text: str) -> None:
+        if self._later is not None and not self._lines:
+            self._later(DELAY, self.write_out)
+        self._lines.append(text)
+        if self._later is None:
+            self.write_out()
+
+    def write_out(self) -> None:
+        lines, self._lines = self._lines, []
+        try:
+            self._stream.write("".join(lines))
+            self._stream.flush()
+        except (BrokenPipeError, ValueError):
+            self._lines.clear()  # nobody reads any more; that must not end a call
+
+    def flush(self) -> None:
+        """What structlog calls after each line: while lines are gathered, the timer does it."""
+        if self._later is None and self._lines:
+            self.write_out()
+
+
+OUTPUT = LineBuffer(sys.stdout)
+
+
+def configure(*, console: bool, level: str) -> None:
+    """Set structlog up for the process, and the libraries' own logging with it."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not console),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(OUTPUT),
+        cache_logger_on_first_use=False,
+    )
+    atexit.register(OUTPUT.gather, None)
+    # Libraries log input and tracebacks; what matters of theirs is translated into events of ours.
+    logging.basicConfig(level=logging.CRITICAL)

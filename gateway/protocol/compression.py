@@ -1,0 +1,58 @@
+"""Compressed messages, opened as far as a limit (PROTOCOL-HTTP2.md, "Message-Encoding").
+
+Rule: the limit stops the work, not the check of its result: a gzip bomb costs as much as a message of the limit.
+"""
+
+import zlib
+
+from gateway.protocol.status import Code, WireError
+
+_WBITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}  # grpc's deflate is the zlib format (RFC 1950)
+_MAX_MEMBERS = 64  # security limit: every gzip member copies what is left of the message
+
+
+def decompress(encoding: bytes, message: bytes, limit: int) -> bytes:
+    """`message` opened; `encoding` as grpc-encoding says it, `limit` in bytes of the result.
+
+    Raises WireError: RESOURCE_EXHAUSTED (over the limit), INTERNAL (corrupt, cut short, or followed by other bytes),
+    UNIMPLEMENTED (an encoding other than gzip, deflate and identity).
+    """
+    if encoding == b"identity":
+        if len(message) > limit:
+            raise _too_long(limit)
+        return message
+    if encoding not in _WBITS:
+        raise WireError(Code.UNIMPLEMENTED, "the message's grpc-encoding is not gzip, deflate or identity")
+    opened: list[bytes] = []
+    left = limit
+    for _ in range(_MAX_MEMBERS):
+        piece, message = _open(_WBITS[encoding], message, left + 1)
+        left -= len(piece)
+        if left < 0:
+            raise _too_long(limit)
+        opened.append(piece)
+        if not message:
+            return b"".join(opened)
+        if encoding == b"deflate":
+            raise _corrupt()
+    raise WireError(Code.RESOURCE_EXHAUSTED, f"a gzip message has more than {_MAX_MEMBERS} members")
+
+
+def _open(wbits: int, data: bytes, at_most: int) -> tuple[bytes, bytes]:
+    """One member, or its first `at_most` (> 0) bytes, and what follows it."""
+    member = zlib.decompressobj(wbits)
+    try:
+        piece = member.decompress(data, at_most)
+    except zlib.error:
+        raise _corrupt() from None
+    if not member.eof and len(piece) < at_most:
+        raise _corrupt()
+    return piece, member.unused_data
+
+
+def _too_long(limit: int) -> WireError:
+    return WireError(Code.RESOURCE_EXHAUSTED, f"a message is longer than the limit of {limit} bytes")
+
+
+def _corrupt() -> WireError:
+    return WireError(Code.INTERNAL, "a compressed message is corrupt")

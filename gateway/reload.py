@@ -1,0 +1,70 @@
+"""Watches files, and tells when those beside them may have changed.
+
+Rule: folders are watched, not files: a renewal is often a rename or, in Kubernetes, a symbolic link that turns to a new
+folder. Who is told reads its files again and compares; nothing is concluded from the event itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import structlog
+from watchfiles import awatch
+
+from gateway.upstream.channels import Channels
+from gateway.upstream.tls import CertificateError
+
+log = structlog.get_logger("gateway.reload")
+
+SETTLE_MS = 200  # a certificate and its key are written one after the other
+PATIENCE = 2.0  # seconds after which a pair that does not fit is no longer taken for one half written
+
+
+async def watch(files: Iterable[Path], changed: Callable[[], None], *, stop: asyncio.Event | None = None) -> None:
+    """Call `changed` soon after anything happens in a folder of `files`; runs until cancelled."""
+    folders = {folder for file in files for folder in (file.parent, file.resolve().parent) if folder.is_dir()}
+    if not folders:
+        return
+    async for _changes in awatch(*folders, step=SETTLE_MS, recursive=False, stop_event=stop):
+        changed()
+
+
+class CertificateRenewal:
+    """Renews the channels of one upstream when its certificate files change; a bad pair raises an alarm."""
+
+    def __init__(self, upstream: str, channels: Channels) -> None:
+        self.upstream = upstream
+        self.failed = False  # the files are bad, and the old certificate is in use
+        self._channels = channels
+        self._again: asyncio.TimerHandle | None = None
+
+    def files_changed(self) -> None:
+        """Read again; if the pair is bad, once more after PATIENCE before the alarm."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._renew() is not None:
+            self._again = asyncio.get_running_loop().call_later(PATIENCE, self._last_try)
+
+    def _last_try(self) -> None:
+        self._again = None
+        error = self._renew()
+        if error is not None and not self.failed:
+            self.failed = True
+            log.error(
+                "certificate_refused",
+                upstream=self.upstream,
+                problem=error.message,
+                hint=error.hint,
+                kept="the old one",
+            )
+
+    def _renew(self) -> CertificateError | None:
+        try:
+            renewed = self._channels.renew()
+        except CertificateError as error:
+            return error
+        self.failed = False
+        if renewed:
+            log.info("certificate_renewed", upstream=self.upstream)
+        return None

@@ -1,0 +1,31 @@
+"""A request before it is known to be a call, and the plain HTTP answer to one that is none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.protocol.metadata import Headers
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request line and its headers, as received; names lower-case."""
+
+    method: str
+    target: bytes  # raw request target, query included
+    headers: Headers
+    peer: str  # address of the client
+    scheme: bytes  # b"http" or b"https"
+    identities: tuple[str, ...] = ()  # of a verified client certificate: "DNS:ops.internal", "CN:batch"
+
+
+@dataclass(slots=True)
+class Answer:
+    """A plain HTTP answer."""
+
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    reason: str = ""  # a code for log and metric where the answer is a refusal
+
+
+Pages = Callable[[RequestHead], Answer | None]  # None: no page there

@@ -1,0 +1,169 @@
+"""What takes more than one key to judge.
+
+Rule: what contradicts itself, or could never have an effect, is refused; so is what would send a token or a call in
+the clear unless it is asked for by name.
+"""
+
+from collections.abc import Iterator
+
+from gateway.settings.listener import Listener
+from gateway.settings.problem import Finding, Key, spell
+from gateway.settings.quantity import format_duration
+from gateway.settings.root import Settings
+from gateway.settings.upstream import Upstream
+
+TOKENS = (("auth", "issuers"), ("auth", "introspection"))
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Everything that is wrong between the keys, section by section."""
+    for index, listener in enumerate(settings.listeners):
+        yield from _listener(("listeners", index), listener)
+    yield from _binds(settings)
+    yield from _cors(settings)
+    yield from _issuers(settings)
+    yield from _rules(settings)
+    yield from _authenticated(settings)
+    for name, upstream in settings.upstreams.items():
+        yield from _upstream(("upstreams", name), upstream)
+        yield from _tokens_in_the_clear(("upstreams", name), upstream, settings)
+    yield from _services(settings)
+    yield from _deadlines(settings)
+
+
+def _listener(key: Key, listener: Listener) -> Iterator[Finding]:
+    tls = listener.tls
+    if tls is None:
+        if not listener.bind.is_loopback and not listener.allow_plaintext:
+            yield Finding(
+                (*key, "bind"),
+                f"plaintext on {listener.bind}, which other machines can reach",
+                "give it tls, bind it to 127.0.0.1, or write allow_plaintext: true behind something that does TLS",
+                ((*key, "bind"), (*key, "tls"), (*key, "allow_plaintext")),
+            )
+        return
+    needs = ((*key, "tls", "client_ca"), (*key, "tls", "client_auth"))
+    if tls.client_auth != "none" and tls.client_ca is None:
+        hint = "name the certificates that may sign those of clients"
+        yield Finding((*key, "tls", "client_auth"), f"client_auth: {tls.client_auth} needs client_ca", hint, needs)
+    if tls.client_auth == "none" and tls.client_ca is not None:
+        hint = "write client_auth: optional or required, or remove client_ca"
+        yield Finding((*key, "tls", "client_ca"), "has no effect: no client is asked for a certificate", hint, needs)
+
+
+def _binds(settings: Settings) -> Iterator[Finding]:
+    binds = [(("listeners", index, "bind"), listener.bind) for index, listener in enumerate(settings.listeners)]
+    everyone: list[tuple[Key, object]] = [*binds]
+    if settings.admin is not None:
+        everyone.append((("admin", "bind"), settings.admin.bind))
+    first: dict[str, Key] = {}
+    for key, bind in everyone:
+        text = str(bind)
+        if text in first and not text.endswith(":0"):
+            yield Finding(key, f"{text} is taken by {spell(first[text])}", "choose another port", (key, first[text]))
+        first.setdefault(text, key)
+
+
+def _cors(settings: Settings) -> Iterator[Finding]:
+    if "*" in settings.cors.allow_origins and settings.cors.allow_credentials:
+        key = ("cors", "allow_origins")
+        hint = "name the origins, or remove allow_credentials"
+        message = '"*" with allow_credentials: true would let every page act as its user'
+        yield Finding(
+            (*key, settings.cors.allow_origins.index("*")), message, hint, (key, ("cors", "allow_credentials"))
+        )
+
+
+def _issuers(settings: Settings) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, issuer in enumerate(settings.auth.issuers):
+        if issuer.issuer in first:
+            key = ("auth", "issuers", index, "issuer")
+            earlier = ("auth", "issuers", first[issuer.issuer], "issuer")
+            yield Finding(key, f"is the same as {spell(earlier)}", "join the two", (key, earlier))
+        first.setdefault(issuer.issuer, index)
+
+
+def _rules(settings: Settings) -> Iterator[Finding]:
+    for index, rule in enumerate(settings.authorization.rules):
+        key: Key = ("authorization", "rules", index)
+        roles, identities = (*key, "roles"), (*key, "identities")
+        if not rule.roles and not rule.identities:
+            hint = "name roles or identities; methods for everyone go to auth.public_methods"
+            yield Finding(key, "lets nobody in", hint, (roles, identities))
+        if rule.roles and not _reads_tokens(settings):
+            yield Finding(roles, "no token is believed, so nobody has a role", "add auth.issuers", (roles, *TOKENS))
+        if rule.identities and not _asks_for_certificates(settings):
+            hint = "set client_ca and client_auth under the tls of a listener"
+            message = "no listener asks clients for a certificate"
+            yield Finding(identities, message, hint, (identities, *_client_auths(settings)))
+
+
+def _authenticated(settings: Settings) -> Iterator[Finding]:
+    key = ("authorization", "default")
+    if settings.authorization.default == "authenticated" and not _reads_tokens(settings):
+        message = "authenticated, but no token is believed, so nobody is"
+        yield Finding(key, message, "add auth.issuers", (key, *TOKENS))
+
+
+def _reads_tokens(settings: Settings) -> bool:
+    return bool(settings.auth.issuers) or settings.auth.introspection is not None
+
+
+def _asks_for_certificates(settings: Settings) -> bool:
+    return any(listener.tls and listener.tls.client_auth != "none" for listener in settings.listeners)
+
+
+def _client_auths(settings: Settings) -> list[Key]:
+    return [("listeners", index, "tls", "client_auth") for index in range(len(settings.listeners))]
+
+
+def _upstream(key: Key, upstream: Upstream) -> Iterator[Finding]:
+    tls, needs = upstream.tls, ((*key, "tls"), (*key, "plaintext"))
+    if tls is None and not upstream.plaintext:
+        hint = "give it tls ({} trusts whom the system trusts), or write plaintext: true"
+        yield Finding(key, "says neither tls nor plaintext", hint, needs)
+    if tls is None:
+        return
+    if upstream.plaintext:
+        yield Finding((*key, "plaintext"), "has tls and plaintext: true", "remove one of them", needs)
+    pair = ((*key, "tls", "certificate"), (*key, "tls", "private_key"))
+    if (tls.certificate is None) != (tls.private_key is None):
+        given, missing = pair if tls.private_key is None else pair[::-1]
+        yield Finding(given, f"needs {missing[-1]} beside it", None, pair)
+
+
+def _tokens_in_the_clear(key: Key, upstream: Upstream, settings: Settings) -> Iterator[Finding]:
+    if upstream.plaintext and settings.auth.forward_authorization and not upstream.allow_insecure_tokens:
+        needs: tuple[Key, ...] = (
+            ("auth", "forward_authorization"),
+            (*key, "plaintext"),
+            (*key, "allow_insecure_tokens"),
+        )
+        hint = "give it tls, write auth.forward_authorization: false, or allow_insecure_tokens: true beside it"
+        yield Finding(
+            (*key, "plaintext"), "tokens would be sent in the clear (auth.forward_authorization)", hint, needs
+        )
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    first: dict[str, Key] = {}
+    routes = (
+        (service, ("upstreams", name, "services", index))
+        for name, upstream in settings.upstreams.items()
+        for index, service in enumerate(upstream.services)
+    )
+    for service, key in routes:
+        if service in first:
+            earlier = first[service]
+            hint = "a service goes to one upstream; give that more targets"
+            yield Finding(key, f"{service} is routed by {spell(earlier)}", hint, (key[:-1], earlier[:-1]))
+        first.setdefault(service, key)
+
+
+def _deadlines(settings: Settings) -> Iterator[Finding]:
+    limits, key = settings.limits, ("limits", "default_deadline")
+    longest = limits.max_deadline
+    if limits.default_deadline is not None and longest is not None and limits.default_deadline > longest:
+        message = f"is longer than max_deadline, {format_duration(longest)}"
+        yield Finding(key, message, None, (key, ("limits", "max_deadline")))

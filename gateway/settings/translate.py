@@ -1,0 +1,58 @@
+"""pydantic's errors in the words of the file.
+
+Rule: no message repeats a value, except those of `kind.refuse`, which know that theirs is no secret.
+"""
+
+import difflib
+from collections.abc import Mapping
+
+from pydantic_core import ErrorDetails
+
+from gateway.settings.outline import places_of, section_at
+from gateway.settings.problem import Finding, Key
+
+MESSAGES: Mapping[str, tuple[str, str | None]] = {
+    "missing": ("is missing", None),
+    "too_short": ("must not be empty", None),
+    "bool_type": ("must be true or false", None),
+    "bool_parsing": ("must be true or false", None),
+    "tuple_type": ("must be a list", "write [one, two], or each on a line after a dash"),
+    "dict_type": ("must be a mapping (key: value)", None),
+    "mapping_type": ("must be a mapping (key: value)", None),
+    "model_type": ("must be a mapping (key: value)", None),
+}
+
+
+def explain(details: ErrorDetails) -> Finding:
+    """One error of `ValidationError.errors()`."""
+    key: Key = tuple(step for step in details["loc"] if step != "[key]")
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "settings":
+        return Finding(key, context["message"], context["hint"])
+    if kind == "extra_forbidden":
+        return Finding(key, "unknown key", _suggest_key(key))
+    if kind == "literal_error":
+        return Finding(key, f"must be {context['expected']}", _suggest_word(details["input"], context["expected"]))
+    message, hint = MESSAGES.get(kind, (details["msg"].replace("Input should be", "must be"), None))
+    if details["input"] is None and kind.endswith("_type"):
+        hint = "give it a value, or remove the key"
+    return Finding(key, message, hint)
+
+
+def _suggest_key(key: Key) -> str | None:
+    name = str(key[-1])
+    section = section_at(key[:-1])
+    known = list(section.model_fields) if section else []
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
+    if close:
+        return f"did you mean {close[0]}?"
+    places = places_of(name)
+    if places:
+        return f"it belongs in {' or '.join(places)}"
+    return f"known here: {', '.join(known)}" if known else None
+
+
+def _suggest_word(value: object, expected: str) -> str | None:
+    words = [word for word in expected.split("'") if word.isidentifier() or "." in word]
+    close = difflib.get_close_matches(str(value).lower(), [word.lower() for word in words], 1)
+    return next((f"did you mean {word}?" for word in words if close and word.lower() == close[0]), None)

@@ -1,0 +1,70 @@
+"""`upstreams`: the backends, by a name for logs and metrics."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gateway.settings.file import File
+from gateway.settings.kind import NotYet, Text
+from gateway.settings.method import METHOD_PATTERN, SERVICE_PATTERN, read_method, read_service
+from gateway.settings.model import Section
+from gateway.settings.quantity import Count, Duration
+from gateway.settings.target import TARGET_PATTERN, read_server_name, read_target
+
+
+class UpstreamTls(Section):
+    """How the gateway and the backends prove who they are."""
+
+    ca: Annotated[Path | None, File(none=True)] = None
+    """PEM: who may sign the backend's certificate; without it, whom the system trusts."""
+    certificate: Annotated[Path | None, File(none=True)] = None
+    """PEM: the gateway's own client certificate, for mutual TLS."""
+    private_key: Annotated[Path | None, File(none=True)] = None
+    """PEM: the private key of the certificate, without a passphrase."""
+    server_name: Annotated[str | None, Text(read_server_name, none=True)] = None
+    """The name the backend's certificate must have (SAN); without it, the target's host."""
+
+
+class OutlierDetection(Section):
+    """When a target is left alone for a while."""
+
+    consecutive_failures: Annotated[int, Count()] = 5
+    """Failures in a row."""
+    eject_for: Annotated[float, Duration()] = 30.0
+    """How long it gets no calls."""
+
+
+class Upstream(Section):
+    """One set of equal backends and the services they have."""
+
+    services: Annotated[
+        tuple[Annotated[str, Text(read_service, SERVICE_PATTERN, ("shop.v1.Orders", "shop.v1.*"))], ...],
+        Field(min_length=1),
+    ]
+    """pkg.Service, pkg.* for a package, or "*" for all the rest; the most exact wins."""
+    targets: Annotated[
+        tuple[Annotated[str, Text(read_target, TARGET_PATTERN, ("dns:///shop.internal:50051", "unix:shop.sock"))], ...],
+        Field(min_length=1),
+    ]
+    """HOST:PORT, dns:///HOST:PORT, unix:PATH or xds:///NAME."""
+    transport: Annotated[Literal["auto", "h2", "grpcio"], NotYet("auto", "grpcio")] = "auto"
+    """Which HTTP/2 client is used: auto or grpcio. h2 is not supported yet."""
+    tls: UpstreamTls | None = None
+    """TLS to the backends; give this or plaintext: true."""
+    plaintext: bool = False
+    """No TLS to the backends."""
+    allow_insecure_tokens: bool = False
+    """Send tokens to plaintext backends, where the network can read them."""
+    balance: Annotated[Literal["round_robin", "least_request"], NotYet("round_robin")] = "round_robin"
+    """How calls are spread over the targets. least_request is not supported yet."""
+    connections: Annotated[int, Count(maximum=64)] = 1
+    """Per target."""
+    keepalive: Annotated[float | None, Duration(minimum=10.0, maximum=86400.0, none=True)] = 300.0
+    """Time between HTTP/2 PINGs on a quiet connection, or none. Backends hang up on much shorter ones."""
+    idempotent_methods: Annotated[tuple[Annotated[str, Text(read_method, METHOD_PATTERN)], ...], NotYet(())] = ()
+    """May be retried when the backend cannot have acted, or said UNAVAILABLE. Not supported yet."""
+    health_check: Annotated[bool, NotYet(False)] = False
+    """Ask grpc.health.v1 on each target. Not supported yet."""
+    outlier_detection: Annotated[OutlierDetection | None, NotYet(None)] = None
+    """Leave failing targets alone for a while. Not supported yet."""

@@ -1,0 +1,62 @@
+"""The seam that every upstream fulfils, and the opener that finds the right one.
+
+Rule: an upstream stream opens only with a `Permit` (gateway/permit.py), and dials exactly the path that was permitted.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Protocol
+
+from gateway.ends import Reply, UpstreamRequest, UpstreamStream
+from gateway.permit import Permit
+from gateway.protocol.status import Code, Status
+
+NO_ROUTE = Status(Code.UNIMPLEMENTED, "no such method")
+HEALTH_SERVICE = "grpc.health.v1.Health"
+
+
+class Upstream(Protocol):
+    """One section of `upstreams`: some targets that serve the same services."""
+
+    name: str
+
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status: ...
+    async def reachable(self) -> bool: ...
+    async def close(self) -> None: ...
+
+
+class Upstreams:
+    """The `Opener`: service of the path -> upstream."""
+
+    def __init__(self, upstreams: Mapping[str, Upstream], services: Mapping[str, str]) -> None:
+        """`services`: `pkg.Service`, `pkg.*` or `*` -> name of the upstream."""
+        self.by_name = dict(upstreams)
+        self._services = dict(services)
+        self._find = lru_cache(maxsize=4096)(self._look_up)
+
+    def routed(self, path: bytes) -> bool:
+        return self._find(path) is not None
+
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status:
+        upstream = self._find(permit.path)
+        return NO_ROUTE if upstream is None else upstream.open(permit, request, reply)
+
+    def _look_up(self, path: bytes) -> Upstream | None:
+        """The most particular route wins: the service itself, then the longest `pkg.*`, then `*`."""
+        service = path.split(b"/")[1].decode("ascii")
+        patterns = [service]
+        package = service
+        while "." in package:
+            package = package.rpartition(".")[0]
+            patterns.append(package + ".*")
+        for pattern in (*patterns, "*"):
+            if (name := self._services.get(pattern)) is not None:
+                return self.by_name[name]
+        # Health belongs to no package of the user's: with a single upstream it is clear whose is meant.
+        if service == HEALTH_SERVICE and len(self.by_name) == 1:
+            return next(iter(self.by_name.values()))
+        return None
+
+    async def close(self) -> None:
+        for upstream in self.by_name.values():
+            await upstream.close()

@@ -1,0 +1,260 @@
+"""The upstream over grpcio (grpc.aio): gRPC messages, one by one, through channels with mutual TLS.
+
+    Call.send ──▶ FrameSplitter ──▶ messages ──▶ grpc.aio call
+    Call.reply_* ◀── frames ◀── messages ◀────── grpc.aio call
+
+Rules
+- Any method is bridged as a stream of bytes in and a stream of bytes out; the backend judges cardinality. On the wire a
+  request of one message is the same however grpc.aio is asked, so a request that is whole when the stream opens is
+  handed over in one operation: as `unary_stream`, or as `unary_unary` where descriptors say that the reply is one
+  message too (bench/README.md has what each saves; descriptors that call a streaming method unary make it wait for its
+  deadline).
+- A grpc.aio call is always cancelled in the end: grpc.aio (since 1.83) does not cancel a call that is dropped.
+- grpc's exceptions stay here: the road sees a Status. What grpc-core itself says of addresses stays in the log.
+"""
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import grpc
+import structlog
+
+from gateway.ends import Reply, UpstreamRequest
+from gateway.permit import Permit
+from gateway.protocol import compression
+from gateway.protocol.frames import COMPRESSED, FrameSplitter, frame
+from gateway.protocol.metadata import Header, Headers, decode_binary, encode_binary, reply_metadata
+from gateway.protocol.status import Code, Status, WireError
+from gateway.upstream.channels import Channels, Link
+
+log = structlog.get_logger("gateway.upstream")
+
+SEND_BUFFER = 256 * 1024  # bytes of a request that wait for the backend before the browser is paused
+
+# What grpc-core says of connections: addresses and errno are the operator's business, not the browser's.
+CORE_DETAILS = re.compile(
+    r"ipv[46]:|unix:|failed to connect|[Ee]rrno|Socket closed|recvmsg|GOAWAY|RST_STREAM|DNS|name resol|Stream removed"
+)
+
+GrpcMetadata = tuple[tuple[str, str | bytes], ...]
+
+
+class GrpcioUpstream:
+    """One section of `upstreams`, over grpcio."""
+
+    def __init__(self, name: str, channels: Channels, *, max_request: int) -> None:
+        """`max_request`: bytes of one request message, decompressed."""
+        self.name = name
+        self.channels = channels
+        self._max_request = max_request
+        self.unary_methods: frozenset[bytes] = frozenset()  # raw paths, as far as descriptors tell
+
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> "GrpcioStream":
+        return GrpcioStream(
+            self.channels.take(), permit.path, request, reply, self._max_request, unary=permit.path in self.unary_methods
+        )
+
+    async def reachable(self) -> bool:
+        return await self.channels.reachable()
+
+    async def close(self) -> None:
+        await self.channels.close()
+
+
+class GrpcioStream:
+    """The backend's end (`UpstreamStream`) of one call."""
+
+    __slots__ = (
+        "_ended", "_link", "_loop", "_max_request", "_messages", "_news", "_open", "_path", "_pending",
+        "_reply", "_request", "_request_encoding", "_request_paused", "_rpc", "_splitter", "_task", "_unary", "_writer",
+    )  # fmt: skip
+
+    def __init__(
+        self, link: Link, path: bytes, request: UpstreamRequest, reply: Reply, max_request: int, *, unary: bool
+    ) -> None:
+        self._link = link
+        self._path = path.decode("ascii")
+        self._request = request
+        self._reply = reply
+        self._max_request = max_request
+        self._unary = unary
+        self._splitter = FrameSplitter(max_request)
+        self._request_encoding = next(
+            (value for name, value in request.metadata if name == b"grpc-encoding"), b"identity"
+        )
+        self._messages: deque[bytes] = deque()
+        self._pending = 0  # bytes in _messages
+        self._ended = False
+        self._request_paused = False
+        self._news: asyncio.Event | None = None  # more messages, or the end of them
+        self._open: asyncio.Event | None = None  # cleared while the browser is slow
+        self._rpc: Any = None
+        self._writer: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        link.enter()
+        # The task's first step runs in the next turn of the loop: by then a small request is here whole.
+        self._task = self._loop.create_task(self._run())
+
+    # -- UpstreamStream ------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        try:
+            for flags, message in self._splitter.feed(data):
+                self._queue(self._plain(flags, message))
+        except WireError as error:
+            self._reply.fail(error.status, "bad_frame")
+            return
+        self._tell()
+        if self._pending > SEND_BUFFER and not self._request_paused:
+            self._request_paused = True
+            self._reply.pause_request()
+
+    def end(self) -> None:
+        self._ended = True
+        self._tell()
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    def pause(self) -> None:
+        if self._open is None:
+            self._open = asyncio.Event()
+        self._open.clear()
+
+    def resume(self) -> None:
+        if self._open is not None:
+            self._open.set()
+
+    # -- the request ---------------------------------------------------------------------------------------------
+
+    def _plain(self, flags: int, message: bytes) -> bytes:
+        """grpcio takes messages uncompressed only: what the browser compressed is opened here, within the limit."""
+        if not flags & COMPRESSED:
+            return message
+        if self._request_encoding == b"identity":
+            raise WireError(Code.INTERNAL, "a compressed message without grpc-encoding")
+        return compression.decompress(self._request_encoding, message, self._max_request)
+
+    def _queue(self, message: bytes) -> None:
+        self._messages.append(message)
+        self._pending += len(message)
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    def _take(self) -> bytes:
+        message = self._messages.popleft()
+        self._pending -= len(message)
+        if self._request_paused and self._pending <= SEND_BUFFER // 2:
+            self._request_paused = False
+            self._reply.resume_request()
+        return message
+
+    async def _write(self) -> None:
+        """Send messages as they come; flow control makes `write` wait."""
+        self._news = asyncio.Event()
+        try:
+            while True:
+                while self._messages:
+                    await self._rpc.write(self._take())
+                if self._ended:
+                    await self._rpc.done_writing()
+                    return
+                self._news.clear()
+                await self._news.wait()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return  # the call is over, and its reader says how
+
+    # -- the reply -----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            await self._relay()
+        except grpc.aio.AioRpcError as error:
+            self._finish(error.code(), error.details(), error.trailing_metadata())
+        except asyncio.CancelledError:
+            if not self._reply.closed:  # grpc cancels calls when a channel is closed under them
+                self._reply.reply_end(Status(Code.UNAVAILABLE, "the gateway closed the connection"), [])
+        except Exception as error:
+            log.error("unexpected_grpc_error", method=self._path, error=type(error).__name__, exc_info=True)
+            self._reply.reply_end(Status(Code.INTERNAL, "the gateway could not relay this call"), [])
+        finally:
+            if self._writer is not None:
+                self._writer.cancel()
+            if self._rpc is not None:
+                self._rpc.cancel()
+            self._link.leave()
+
+    async def _relay(self) -> None:
+        reply, channel = self._reply, self._link.channel
+        metadata = _to_grpc(self._request.metadata)
+        timeout = None if self._request.deadline is None else max(0.0, self._request.deadline - self._loop.time())
+        if self._ended and len(self._messages) == 1:
+            if self._unary:
+                rpc = self._rpc = channel.unary_unary(self._path)(self._take(), metadata=metadata, timeout=timeout)
+                message = await rpc
+                reply.reply_head(_from_grpc(await rpc.initial_metadata()))
+                if message is not None:
+                    reply.reply_bytes(frame(message))
+                self._finish(await rpc.code(), await rpc.details(), await rpc.trailing_metadata())
+                return
+            rpc = self._rpc = channel.unary_stream(self._path)(self._take(), metadata=metadata, timeout=timeout)
+        else:
+            rpc = self._rpc = channel.stream_stream(self._path)(metadata=metadata, timeout=timeout)
+            self._writer = self._loop.create_task(self._write())
+        head = await rpc.initial_metadata()
+        if not rpc.done() or head:
+            reply.reply_head(_from_grpc(head))
+        while (message := await rpc.read()) is not grpc.aio.EOF:
+            reply.reply_bytes(frame(message))
+            if self._open is not None:
+                await self._open.wait()
+        self._finish(await rpc.code(), await rpc.details(), await rpc.trailing_metadata())
+
+    def _finish(
+        self, code: grpc.StatusCode, details: str | None, metadata: Iterable[tuple[str, str | bytes]] | None
+    ) -> None:
+        trailers = tuple(metadata or ())
+        number: int = code.value[0]
+        message = details or ""
+        if number and not trailers and CORE_DETAILS.search(message):
+            log.warning("backend_unreachable", method=self._path, code=code.name, details=message)
+            message = (
+                "the backend cannot be reached" if number == Code.UNAVAILABLE else "the backend broke off the call"
+            )
+        status_details = next((value for name, value in trailers if name == "grpc-status-details-bin"), None)
+        status = Status(
+            number, message if number else "", status_details if isinstance(status_details, bytes) else None
+        )
+        self._reply.reply_end(status, _from_grpc(trailers))
+
+
+def _to_grpc(metadata: Headers) -> GrpcMetadata:
+    """Header bytes -> grpcio's pairs: text as str, `-bin` decoded to bytes. What grpcio sets itself is left out."""
+    return tuple(
+        [
+            (name.decode("ascii"), decode_binary(value) if name.endswith(b"-bin") else value.decode("ascii"))
+            for name, value in metadata
+            if name not in GRPCIO_SETS
+        ]
+    )
+
+
+GRPCIO_SETS = frozenset(
+    (b"te", b"grpc-timeout", b"grpc-encoding", b"grpc-accept-encoding", b"user-agent", b"content-type")
+)
+
+
+def _from_grpc(metadata: Sequence[tuple[str, str | bytes]] | None) -> Headers:
+    """grpcio's pairs -> header bytes, cleaned of what no browser may see."""
+    if not metadata:
+        return []
+    pairs: list[Header] = [
+        (name.encode("ascii"), encode_binary(value) if isinstance(value, bytes) else value.encode("utf-8"))
+        for name, value in metadata
+    ]
+    return reply_metadata(pairs)

@@ -1,0 +1,59 @@
+"""Asks a backend for its descriptors (grpc.reflection.v1alpha, which every gRPC language still serves)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from gateway.upstream.grpcio import GrpcioUpstream
+
+TIMEOUT = 10.0  # seconds for one backend, connecting included
+
+
+class ReflectionError(Exception):
+    """The backend cannot be asked; the message says why, for a person."""
+
+
+async def reflect(upstream: GrpcioUpstream) -> bytes:
+    """The serialized FileDescriptorSet of all services of a backend. Raises ReflectionError."""
+    link = upstream.channels.take()
+    link.enter()
+    try:
+        return await _files(link.channel)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            reason = "it has no server reflection; give a FileDescriptorSet file instead"
+        else:
+            reason = error.details() or error.code().name
+        raise ReflectionError(f"upstream {upstream.name}: {reason}") from None
+    except TimeoutError:
+        raise ReflectionError(f"upstream {upstream.name}: no answer within {TIMEOUT:g} s") from None
+    finally:
+        link.leave()
+
+
+async def _files(channel: grpc.aio.Channel) -> bytes:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    questions: asyncio.Queue[reflection_pb2.ServerReflectionRequest] = asyncio.Queue()
+
+    async def ask() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+        while True:
+            yield await questions.get()
+
+    found: dict[str, FileDescriptorProto] = {}
+    async with asyncio.timeout(TIMEOUT):
+        replies = stub.ServerReflectionInfo(ask(), wait_for_ready=True)
+        try:
+            questions.put_nowait(reflection_pb2.ServerReflectionRequest(list_services=""))
+            listing = await replies.read()
+            for service in listing.list_services_response.service:
+                questions.put_nowait(reflection_pb2.ServerReflectionRequest(file_containing_symbol=service.name))
+                reply = await replies.read()
+                for serialized in reply.file_descriptor_response.file_descriptor_proto:
+                    file = FileDescriptorProto.FromString(serialized)
+                    found[file.name] = file
+        finally:
+            replies.cancel()
+    return FileDescriptorSet(file=found.values()).SerializeToString()

@@ -1,0 +1,148 @@
+"""Certificates and keys, read and judged before anything uses them.
+
+Rule: a bad pair is never used. What is wrong, in which file, and what to do stands in one `CertificateError`.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+
+class CertificateError(Exception):
+    """`field` names the setting (`ca`, `certificate`, `private_key`), the text says what is wrong and what to do."""
+
+    def __init__(self, field: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A certificate chain and its key, in PEM, found to fit each other."""
+
+    certificate: bytes
+    private_key: bytes
+    expires_at: float  # seconds since the epoch, of the leaf
+
+    def __repr__(self) -> str:
+        return f"Identity(expires_at={self.expires_at})"  # never the key
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Certificates of authorities, in PEM."""
+
+    certificates: bytes
+    expires_at: float  # seconds since the epoch, of the one that expires last
+
+
+def load_identity(certificate: Path, private_key: Path, *, now: datetime | None = None) -> Identity:
+    """Read a pair, leaf first. Raises CertificateError."""
+    now = now or datetime.now(UTC)
+    chain_pem, chain = _read_certificates("certificate", certificate)
+    key_pem = _read("private_key", private_key)
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+    except TypeError:
+        raise CertificateError(
+            "private_key", f"{private_key} is encrypted", "decrypt it first: openssl pkey -in KEY -out PLAIN"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError("private_key", f"{private_key} holds no private key in PEM that can be read") from None
+    leaf = chain[0]
+    if _spki(key.public_key()) != _spki(leaf.public_key()):
+        raise CertificateError(
+            "private_key",
+            f"{private_key} is not the key of {certificate}",
+            "were both renewed? the first certificate in the file must be the leaf",
+        )
+    for one in chain:
+        _check_dates("certificate", certificate, one, now)
+    for one, issuer in pairwise(chain):
+        _check_issued("certificate", certificate, one, issuer)
+    return Identity(chain_pem, key_pem, leaf.not_valid_after_utc.timestamp())
+
+
+def load_trust(field: str, path: Path, *, now: datetime | None = None) -> Trust:
+    """Read a bundle of authorities; expired ones are no reason to refuse it while one is valid.
+
+    Raises CertificateError.
+    """
+    now = now or datetime.now(UTC)
+    pem, certificates = _read_certificates(field, path)
+    latest = max(certificates, key=lambda one: one.not_valid_after_utc)
+    _check_dates(field, path, latest, now)
+    return Trust(pem, latest.not_valid_after_utc.timestamp())
+
+
+def strict_x509_hint(path: Path) -> str | None:
+    """Why Python 3.13 and later may refuse this authority (VERIFY_X509_STRICT), if so."""
+    _, certificates = _read_certificates("ca", path)
+    for one in certificates:
+        try:
+            usage = one.extensions.get_extension_for_class(x509.KeyUsage).value
+        except x509.ExtensionNotFound:
+            return f"{path}: an authority without keyUsage; Python 3.13 and later refuse it (RFC 5280, section 4.2.1.3)"
+        if not usage.key_cert_sign:
+            return f"{path}: an authority whose keyUsage lacks keyCertSign"
+    return None
+
+
+def _read(field: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CertificateError(field, f"no such file: {path}") from None
+    except OSError as error:
+        raise CertificateError(field, f"cannot read {path}: {error.strerror}") from None
+
+
+def _read_certificates(field: str, path: Path) -> tuple[bytes, list[x509.Certificate]]:
+    pem = _read(field, path)
+    try:
+        return pem, x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        hint = (
+            "this looks like a private key" if b"PRIVATE KEY" in pem else "PEM starts with -----BEGIN CERTIFICATE-----"
+        )
+        raise CertificateError(field, f"{path} holds no certificate in PEM that can be read", hint) from None
+
+
+def _check_dates(field: str, path: Path, one: x509.Certificate, now: datetime) -> None:
+    if one.not_valid_after_utc <= now:
+        raise CertificateError(
+            field, f"{path} ({_name(one)}) expired on {one.not_valid_after_utc:%Y-%m-%d %H:%M} UTC", "renew it"
+        )
+    if one.not_valid_before_utc > now:
+        raise CertificateError(
+            field,
+            f"{path} ({_name(one)}) is not valid before {one.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+            "is this machine's clock right?",
+        )
+
+
+def _check_issued(field: str, path: Path, one: x509.Certificate, issuer: x509.Certificate) -> None:
+    try:
+        one.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        raise CertificateError(
+            field,
+            f"{path}: {_name(one)} was not issued by {_name(issuer)}, which follows it",
+            "the order is leaf first, then each issuer",
+        ) from None
+
+
+def _name(one: x509.Certificate) -> str:
+    return one.subject.rfc4514_string() or f"serial {one.serial_number:x}"
+
+
+def _spki(key: object) -> bytes:
+    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return encoded

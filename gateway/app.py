@@ -10,10 +10,10 @@ Rule: everything is judged before anything listens; a gateway that has started a
 import asyncio
 import contextlib
 import errno
-import signal
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -26,10 +26,9 @@ from gateway.front.connection import Http1Server
 from gateway.front.http1 import FrontSnapshot, Http1Front
 from gateway.front.listener import Bound, listen
 from gateway.front.reception import Reception
-from gateway.observe import log as observe_log
 from gateway.observe.calls import CallObserver
 from gateway.policy.authorize import Permissions
-from gateway.policy.cors import CorsPolicy
+from gateway.policy.cors import CorsPolicy, LocalOrigins
 from gateway.policy.descriptors import Catalog, DescriptorsError
 from gateway.policy.gate import Gate as PolicyGate
 from gateway.policy.gate import OpenGate
@@ -57,12 +56,12 @@ class StartError(Exception):
 class Gateway:
     """One running gateway."""
 
-    def __init__(self, settings: Settings, *, pages: Pages | None = None, open_to_all: bool = False) -> None:
-        """`pages`: answers GET requests. `open_to_all`: no token and no rule is asked for (`dev`, on loopback only)."""
+    def __init__(self, settings: Settings, *, pages: Pages | None = None, for_development: bool = False) -> None:
+        """`pages` answers GET requests. `for_development`: no token, and any localhost page may call; loopback only."""
         self.settings = settings
         self.urls: list[str] = []
         self._pages = pages
-        self._open_to_all = open_to_all
+        self._for_development = for_development
         self._registry = CollectorRegistry()
         self._observer = CallObserver(self._registry, access_log=settings.observability.log.access)
         self._tokens = TokenVerifier(settings.auth)
@@ -88,9 +87,9 @@ class Gateway:
             await self._judge_rules()
             await self._tokens.start()
             self._snapshot = self._make_snapshot()
-            self._publish_gauges()
             await self._listen()
             self._watch_certificates()
+            self._publish_gauges()
         except DescriptorsError as error:
             raise SettingsError([self.settings.problem(("authorization", "descriptors"), str(error))]) from None
         log.info("ready", listeners=self.urls, admin=self.admin_url, version=VERSION)
@@ -138,12 +137,14 @@ class Gateway:
             observer=self._observer,
             clock=asyncio.get_running_loop(),
             wall_clock=time.time,
+            stopwatch=time.perf_counter,
         )
-        return FrontSnapshot(Reception(CorsPolicy(settings.cors), self._observer, self._pages), road, limits.body_stall)
+        cors = (LocalOrigins if self._for_development else CorsPolicy)(settings.cors)
+        return FrontSnapshot(Reception(cors, self._observer, self._pages), road, limits.body_stall)
 
     def _make_gate(self, routed: Callable[[bytes], bool]) -> PolicyGate | OpenGate:
         settings = self.settings
-        if self._open_to_all:
+        if self._for_development:
             return OpenGate(settings.limits.max_calls)
         return PolicyGate(
             tokens=self._tokens,
@@ -201,7 +202,7 @@ class Gateway:
             registry=self._registry,
         )  # fmt: skip
         for renewal in self._renewals:
-            alarm.labels(renewal.upstream).set_function(lambda renewal=renewal: renewal.failed)
+            alarm.labels(renewal.upstream).set_function(partial(getattr, renewal, "failed"))
         for name, upstream in self._upstreams.items():
             if upstream.channels.credentials is not None and upstream.channels.credentials.identity is not None:
                 expiry.labels(name).set_function(_expiry_of(upstream.channels))
@@ -212,7 +213,7 @@ class Gateway:
         """What keeps the gateway from being ready, by name: empty when it is."""
         if self._stopping:
             return {"gateway": "shutting down"}
-        missing = {} if self._open_to_all or self._tokens.ready else {"keys": "an issuer's keys are not known yet"}
+        missing = {} if self._for_development or self._tokens.ready else {"keys": "an issuer's keys are not known yet"}
         reached = await asyncio.gather(*(upstream.reachable() for upstream in self._upstreams.values()))
         for name, reachable in zip(self._upstreams, reached, strict=True):
             if not reachable:
@@ -235,10 +236,8 @@ class Gateway:
             await self._until_no_calls(LAST_WORDS)
 
     async def _until_no_calls(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self._front.exchanges:
-                    await asyncio.sleep(0.02)
+        if self._front.exchanges:
+            await asyncio.wait([exchange.over for exchange in self._front.exchanges], timeout=seconds)
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""
@@ -277,26 +276,3 @@ def _naming(key: str, address: str) -> Iterator[None]:
             "it is in use by another process" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
         )
         raise StartError(f"{key}: cannot listen on {address}: {reason}") from None
-
-
-async def serve_until_stopped(gateway: Gateway, started: Callable[[], Awaitable[None]] | None = None) -> None:
-    """Start, wait for SIGTERM or SIGINT, drain, stop. A second signal stops at once."""
-    loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, None)
-    loop.add_signal_handler(signal.SIGHUP, lambda: log.warning("reload_not_supported_yet"))
-    observe_log.OUTPUT.gather(loop.call_later)
-    try:
-        await gateway.start()
-        if started is not None:
-            await started()
-        await signals.get()
-        drain = asyncio.ensure_future(gateway.drain())
-        again = asyncio.ensure_future(signals.get())
-        await asyncio.wait({drain, again}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (drain, again):
-            task.cancel()
-    finally:
-        await gateway.stop()
-        observe_log.OUTPUT.gather(None)

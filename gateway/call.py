@@ -45,13 +45,14 @@ class Call:
     __slots__ = (
         "_decoder", "_gate_entered", "_head_sent", "_held", "_held_size", "_idle_timer", "_last_reply", "_reply_walker",
         "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream", "deadline", "downstream",
-        "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen", "started", "status", "subject",
+        "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen", "started", "status",
+        "subject",
     )  # fmt: skip
 
     def __init__(self, head: CallHead, downstream: Downstream, road: Roadside) -> None:
         self.head = head
         self.downstream = downstream
-        self.started = self.ended = road.clock.time()
+        self.started = self.ended = road.stopwatch()
         self.deadline: float | None = None
         self.subject: Subject = NOBODY
         self.permitted = False
@@ -104,7 +105,7 @@ class Call:
         if limits.max_deadline is not None and (allowed is None or allowed > limits.max_deadline):
             allowed = limits.max_deadline
         if allowed is not None:
-            self.deadline = self.started + allowed
+            self.deadline = self._road.clock.time() + allowed
             self._timer = self._road.clock.call_at(self.deadline, self._deadline_passed)
 
     def _decided(self, decision: Permit | Refusal) -> None:
@@ -314,7 +315,7 @@ class Call:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
-        self.ended = self._road.clock.time()
+        self.ended = self._road.stopwatch()
         self.status, self.reason = status, reason
         self._held.clear()
         upstream, self._upstream = self._upstream, None

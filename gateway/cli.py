@@ -7,11 +7,10 @@ Commands import what they need when they run: `--help` is quick, and `schema` an
 """
 
 import contextlib
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +20,12 @@ if TYPE_CHECKING:
 PROGRAM = "grpcweb-gateway"
 DEFAULT_FILE = Path("gateway.yaml")
 
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 FINE, REFUSED, USAGE, NOT_STARTED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class NotStarted(click.ClickException):
+    """The gateway could not bind or start; one line says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,20 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         _say(f"{error.format_message()} (hint: {error.ctx.command_path if error.ctx else PROGRAM} --help)")
         return USAGE
-    except click.ClickException as error:
-        _say(error.format_message())
-        return error.exit_code
+    except NotStarted as error:
+        _say(error.message)
+        return NOT_STARTED
     except click.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else FINE
 
 
 class _InOrder(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002: click's signature
+    def list_commands(self, _ctx: click.Context, /) -> list[str]:
         return list(self.commands)
 
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_InOrder,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+)
 @click.version_option(package_name=PROGRAM, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def commands() -> None:
     """A gRPC-Web gateway: browsers in front, native gRPC over mutual TLS behind.
@@ -72,7 +79,18 @@ config_option = click.option(
     help="The configuration.  [default: $GATEWAY_CONFIG, or ./gateway.yaml]",
 )
 debug_option = click.option("--debug", is_flag=True, help="Show tracebacks, and log everything.")
-PORT = click.IntRange(0, 65535)
+
+
+class _Port(click.ParamType[int]):
+    name = "port"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not str(value).isdecimal() or int(str(value)) > 65535:
+            self.fail("must be a number from 0 to 65535", param, ctx)
+        return int(str(value))
+
+
+PORT = _Port()
 
 
 def _one_worker(_ctx: click.Context, _parameter: click.Parameter, workers: int | None) -> int | None:
@@ -92,14 +110,18 @@ def _one_worker(_ctx: click.Context, _parameter: click.Parameter, workers: int |
 )
 @debug_option
 def serve(config: Path, debug: bool) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C, then let calls in flight finish."""
+    """Run the gateway.
+
+    Until SIGTERM or Ctrl-C; then calls in flight may finish.
+    """
     with _answering(debug):
         from gateway.settings import load  # noqa: PLC0415
 
         settings = load(config)
-        from gateway import app  # noqa: PLC0415
+        with _starting(debug):
+            from gateway import run  # noqa: PLC0415
 
-        app.run(settings, debug=debug)
+            run.serve(settings, debug=debug)
 
 
 @commands.command()
@@ -107,7 +129,10 @@ def serve(config: Path, debug: bool) -> None:
 @click.option("--offline", is_flag=True, help="Do not ask issuers and backends whether they are there.")
 @debug_option
 def check(config: Path, offline: bool, debug: bool) -> None:
-    """Judge a configuration: everything a start would find, and more."""
+    """Judge a configuration.
+
+    Everything that a start would find, and whether issuers and backends are there.
+    """
     with _answering(debug):
         problems = _problems_of(config, offline=offline)
         _tell(problems)
@@ -118,30 +143,38 @@ def check(config: Path, offline: bool, debug: bool) -> None:
 
 
 def _problems_of(config: Path, *, offline: bool) -> "list[Problem]":
-    from gateway import check as checks  # noqa: PLC0415
     from gateway.settings import SettingsError, load  # noqa: PLC0415
 
     try:
         settings = load(config)
     except SettingsError as error:
-        if error.readable is None:
+        if error.partial is None:
             return error.problems
-        further = checks.run(error.readable, offline=True)
-        return [*error.problems, *(problem for problem in further if not error.is_in_doubt(problem.key))]
+        from gateway import check as checks  # noqa: PLC0415
+
+        # A wrong key is no reason to be silent about the certificates that the rest names.
+        further = checks.run(error.partial, offline=True)
+        certain = [problem for problem in further if not error.doubts(problem.key)]
+        return sorted([*error.problems, *certain], key=lambda problem: problem.line or 0)
+    from gateway import check as checks  # noqa: PLC0415
+
     return checks.run(settings, offline=offline)
 
 
 @commands.command()
-@click.option("--http-port", type=PORT, default=8080, show_default=True, help="The sample page, and calls in plaintext.")
-@click.option("--https-port", type=PORT, default=8443, show_default=True, help="The same over TLS.")
-@click.option("--issuer-port", type=PORT, default=8081, show_default=True, help="The OAuth2 issuer.")
+@click.option("--http-port", type=PORT, default=8080, help="The sample page, and calls in plaintext.")
+@click.option("--https-port", type=PORT, default=8443, help="The same over TLS.")
+@click.option("--issuer-port", type=PORT, default=8081, help="The OAuth2 issuer.")
 @debug_option
 def demo(http_port: int, https_port: int, issuer_port: int, debug: bool) -> None:
-    """Show it all on this machine: an mTLS backend, an OAuth2 issuer and a page that calls."""
-    with _answering(debug):
-        from gateway import app  # noqa: PLC0415
+    """Show it all, on this machine.
 
-        app.run_demo(http_port, https_port, issuer_port, debug=debug)
+    With an mTLS backend, an OAuth2 issuer and a page that calls.
+    """
+    with _answering(debug), _starting(debug):
+        from gateway import run  # noqa: PLC0415
+
+        run.demo(http_port, https_port, issuer_port, debug=debug)
 
 
 def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) -> str:
@@ -153,17 +186,32 @@ def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) 
     return host
 
 
+def _target(_ctx: click.Context, _parameter: click.Parameter, text: str) -> str:
+    from gateway.settings.address import parse_address  # noqa: PLC0415
+
+    try:
+        return str(parse_address(text, lowest_port=1))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+PEM = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
+
+
 @commands.command()
-@click.argument("target", metavar="HOST:PORT")
-@click.option("--port", type=PORT, default=8080, show_default=True, help="Where browsers call, on this machine only.")
+@click.argument("target", metavar="HOST:PORT", callback=_target)
+@click.option("--port", type=PORT, default=8080, help="Where browsers call, on this machine only.")
 @click.option("--host", default="127.0.0.1", hidden=True, expose_value=False, callback=_loopback_only)
 @click.option("--plaintext/--tls", default=None, help="How to speak to the backend.  [default: --plaintext]")
-@click.option("--ca", type=click.Path(path_type=Path), help="PEM: who signs the backend's certificate (means --tls).")
-@click.option("--cert", type=click.Path(path_type=Path), help="PEM: a client certificate (means --tls).")
-@click.option("--key", type=click.Path(path_type=Path), help="PEM: its private key.")
+@click.option("--ca", type=PEM, help="PEM: who signs the backend's certificate (means --tls).")
+@click.option("--cert", type=PEM, help="PEM: a client certificate (means --tls).")
+@click.option("--key", type=PEM, help="PEM: its private key.")
 @click.option("--server-name", help="The name in the backend's certificate (means --tls).")
 @debug_option
+@click.pass_context
 def dev(
+    ctx: click.Context,
+    *,
     target: str,
     port: int,
     plaintext: bool | None,
@@ -173,16 +221,19 @@ def dev(
     server_name: str | None,
     debug: bool,
 ) -> None:
-    """Put browsers on this machine through to one backend: any localhost page, no token, no rules."""
+    """Put local browsers through to one backend.
+
+    For any page of this machine, without tokens or rules.
+    """
     wants_tls = [name for name, value in {"--ca": ca, "--cert": cert, "--server-name": server_name}.items() if value]
     if plaintext and wants_tls:
-        raise click.UsageError(f"{wants_tls[0]} needs TLS: remove --plaintext")
+        ctx.fail(f"{wants_tls[0]} needs TLS: remove --plaintext")
     if (cert is None) != (key is None):
-        raise click.UsageError("--cert and --key go together")
-    with _answering(debug):
-        from gateway import app  # noqa: PLC0415
+        ctx.fail("--cert and --key go together")
+    with _answering(debug), _starting(debug):
+        from gateway import run  # noqa: PLC0415
 
-        app.run_dev(
+        run.dev(
             target,
             port,
             plaintext=not wants_tls if plaintext is None else plaintext,
@@ -196,7 +247,7 @@ def dev(
 
 @commands.command()
 def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
+    """Print the configuration's JSON Schema, for editors."""
     import json  # noqa: PLC0415
 
     from gateway.settings import json_schema  # noqa: PLC0415
@@ -209,19 +260,36 @@ def _answering(debug: bool) -> Iterator[None]:
     """Every way a command can end, as one line and an exit code."""
     try:
         yield
-    except (click.exceptions.Exit, click.ClickException):
+    except (click.ClickException, click.exceptions.Exit):
         raise
     except KeyboardInterrupt:
-        _leave(INTERRUPTED, debug)
-    except Exception as error:  # the last place that can make one line of it
-        if problems := getattr(error, "problems", None):
-            _tell(problems)
-            _leave(REFUSED, debug)
-        if type(error).__name__ == "StartError":
-            _say(str(error))
-            _leave(NOT_STARTED, debug)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except Exception as error:
+        from gateway.settings import SettingsError  # noqa: PLC0415
+
+        _trace(debug)
+        if isinstance(error, SettingsError):
+            _tell(error.problems)
+            raise click.exceptions.Exit(REFUSED) from None
         _say(f"internal error: {type(error).__name__} (hint: --debug shows where)")  # its text may hold anything
-        _leave(NOT_STARTED, debug)
+        raise click.exceptions.Exit(NOT_STARTED) from None
+
+
+@contextlib.contextmanager
+def _starting(debug: bool) -> Iterator[None]:
+    """A gateway that cannot start on this machine, inside `_answering`."""
+    from gateway.app import StartError  # noqa: PLC0415
+
+    try:
+        yield
+    except StartError as error:
+        _trace(debug)
+        raise NotStarted(str(error)) from None
+
+
+def _trace(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
 
 
 def _tell(problems: "Sequence[Problem]") -> None:
@@ -234,13 +302,3 @@ def _tell(problems: "Sequence[Problem]") -> None:
 
 def _say(message: str) -> None:
     click.echo(f"{PROGRAM}: {message}".replace("\n", " "), err=True)
-
-
-def _leave(code: int, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    raise click.exceptions.Exit(code)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -131,3 +131,4 @@ class Roadside:
     observer: Observer
     clock: Clock
     wall_clock: Callable[[], float]  # seconds since the epoch, for the expiry of tokens
+    stopwatch: Callable[[], float]  # seconds, finer than an event loop's clock, for durations

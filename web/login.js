@@ -28,18 +28,20 @@ export class LoginError extends Error {
  * @throws {LoginError}
  */
 export async function begin(client, wish = {}) {
+  if (!isSecureContext) throw new LoginError("Login needs HTTPS, or the address 127.0.0.1.");
   const { authorization_endpoint: endpoint } = await discover(client.issuer);
   const verifier = random();
   const state = random();
   sessionStorage.setItem(PENDING, JSON.stringify({ verifier, state, wish }));
   const url = new URL(endpoint);
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
   const parameters = {
     response_type: "code",
     client_id: client.client_id,
     redirect_uri: redirectUri(),
     scope: client.scope,
     state,
-    code_challenge: base64url(new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier)))),
+    code_challenge: base64url(new Uint8Array(digest)),
     code_challenge_method: "S256",
   };
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
@@ -82,9 +84,9 @@ async function redeem(client, endpoint, code, { verifier, wish }) {
     code_verifier: verifier,
   });
   if (wish.expiresIn !== undefined) form.set("expires_in", String(wish.expiresIn));
-  const { access_token: token, error_description: description, error } = await json(endpoint, { method: "POST", body: form });
-  if (typeof token !== "string") throw new LoginError(`The issuer gave no token: ${description ?? error ?? "no reason"}.`);
-  return token;
+  const reply = await json(endpoint, { method: "POST", body: form });
+  if (typeof reply.access_token === "string") return reply.access_token;
+  throw new LoginError(`The issuer gave no token: ${reply.error_description ?? reply.error ?? "no reason given"}.`);
 }
 
 /** The issuer's endpoints, from its metadata. An issuer that calls itself by another name is not the one asked for. */

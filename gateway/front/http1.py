@@ -60,6 +60,7 @@ class Http1Front:
                 return await exchange.run()
             finally:
                 self.exchanges.discard(exchange)
+                exchange.over.set_result(None)
         finally:
             if connection.transport is not None:
                 connection.became_idle()
@@ -81,6 +82,7 @@ class Exchange:
         self._news: asyncio.Future[None] | None = None
         self._readable: asyncio.Event | None = None
         self.call = Call(head, self, snapshot.road)
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> web.StreamResponse:
         """Serve the whole exchange; cancelled when the browser leaves."""
@@ -157,17 +159,20 @@ class Exchange:
         while self._headers is None:
             await self._wait_for_news()
         headers = _http_headers(self._headers)
-        if self._ended:
+        if self._is_whole():
             return await self._write_whole(web.Response(body=self._take(), headers=headers))
         response = web.StreamResponse(headers=headers)
         await response.prepare(self._request)
-        while not self._ended:
+        while not self._is_whole():
             if self._ready:
                 await self._moving(response.write(self._take()))
             else:
                 await self._wait_for_news()
         await self._moving(response.write_eof(self._take()))
         return response
+
+    def _is_whole(self) -> bool:
+        return self._ended
 
     async def _write_whole(self, response: web.Response) -> web.StreamResponse:
         await response.prepare(self._request)

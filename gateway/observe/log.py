@@ -9,7 +9,7 @@ import atexit
 import logging
 import sys
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, TextIO, cast
 
 import structlog
 
@@ -67,7 +67,7 @@ def configure(*, console: bool, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(OUTPUT),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, OUTPUT)),
         cache_logger_on_first_use=False,
     )
     atexit.register(OUTPUT.gather, None)

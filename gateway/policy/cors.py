@@ -7,6 +7,7 @@ Rules
 - `Vary: Origin` stands on everything that depends on the origin, so that no cache mixes two of them up.
 """
 
+import re
 from functools import lru_cache
 
 from gateway.protocol.metadata import Header, Headers
@@ -76,6 +77,16 @@ class CorsPolicy:
     def _render_expose(self, names: tuple[bytes, ...]) -> Header:
         shown = dict.fromkeys((*self._expose, *(name.decode("ascii") for name in names)))
         return b"access-control-expose-headers", ", ".join(shown).encode()
+
+
+class LocalOrigins(CorsPolicy):
+    """For development: pages of this machine, on any port."""
+
+    def allows(self, origin: bytes | None) -> bool:
+        return origin is None or _LOCAL.fullmatch(origin) is not None
+
+
+_LOCAL = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?")
 
 
 def _split(pattern: str) -> tuple[bytes, bytes]:

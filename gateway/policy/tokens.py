@@ -22,7 +22,7 @@ from gateway.policy.claims import TokenError
 from gateway.policy.fetch import Fetcher
 from gateway.policy.introspection import Introspector
 from gateway.policy.jwt import Unverified, normal_type, read, verify
-from gateway.policy.keys import KeySet
+from gateway.policy.keys import KeySet, Refresh
 from gateway.policy.token_cache import TokenCache
 from gateway.protocol.metadata import Header
 from gateway.protocol.status import Code, Status
@@ -43,7 +43,7 @@ def refused(reason: str) -> Refusal:
 
 
 def bearer(headers: Sequence[Header]) -> bytes | Refusal | None:
-    """The token in `headers` (names lower-case); None: there is no Authorization; Refusal: not just one Bearer token."""
+    """The token in `headers` (names lower-case). None: there is no Authorization. Refusal: not one Bearer token."""
     values = [value for name, value in headers if name == b"authorization"]
     if not values:
         return None
@@ -68,7 +68,12 @@ class TokenVerifier:
     """Says who a token stands for. `now` gives seconds since the epoch; `session` is shared, and not closed here."""
 
     def __init__(
-        self, auth: Auth, *, session: aiohttp.ClientSession | None = None, now: Callable[[], float] = time.time
+        self,
+        auth: Auth,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        now: Callable[[], float] = time.time,
+        refresh: Refresh | None = None,
     ) -> None:
         self._now = now
         self._fetcher = Fetcher(session)
@@ -76,7 +81,7 @@ class TokenVerifier:
             issuer.issuer: _Trusted(
                 issuer,
                 frozenset(normal_type(name) for name in issuer.token_types),
-                KeySet(issuer.issuer, issuer.jwks, self._fetcher),
+                KeySet(issuer.issuer, issuer.jwks, self._fetcher, refresh=refresh),
             )
             for issuer in auth.issuers
         }

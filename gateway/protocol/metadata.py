@@ -22,12 +22,14 @@ _CONNECTION_LEVEL = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
     b"upgrade http2-settings expect".split()
 )
+# forwarded, x-real-ip and x-forwarded-* say who the peer is, which only the gateway may say.
 _REQUEST_DROPPED = _CONNECTION_LEVEL | frozenset(
     b"host content-length content-type content-encoding accept origin referer x-grpc-web forwarded x-real-ip".split()
 )
 _REQUEST_DROPPED_PREFIXES = (b"accept-", b"sec-", b"access-control-", b"x-forwarded-", b"grpc-")
 _REQUEST_GRPC = frozenset(b"grpc-timeout grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin".split())
 STATUS_NAMES = frozenset([b"grpc-status", b"grpc-message", b"grpc-status-details-bin"])
+# content-encoding would make the browser unpack gRPC frames; alt-svc would send it to an address of the backend's.
 _REPLY_DROPPED = (
     _CONNECTION_LEVEL
     | STATUS_NAMES
@@ -95,7 +97,9 @@ def request_metadata(
             if value != b"keep-alive":
                 unwanted = unwanted.union(map(bytes.strip, value.lower().split(b",")))
         elif fate is _Fate.REFUSE:
-            raise WireError(Code.INVALID_ARGUMENT, "the name of a request header is not one of [0-9a-z.-]")
+            raise WireError(
+                Code.INVALID_ARGUMENT, "a request header's name has other characters than a-z, 0-9, - and ."
+            )
         elif (fate is _Fate.AUTHORIZATION and forward_authorization) or (fate is _Fate.COOKIE and allow_cookie):
             kept.append(header)
     if unwanted:

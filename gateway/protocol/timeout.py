@@ -37,7 +37,9 @@ def render(seconds: float) -> bytes:
     """`seconds` as grpc-timeout, in the shortest form that keeps what eight digits can; nothing left is `0n`."""
     if not seconds > 0:
         return b"0n"
-    amount = round(min(seconds, MAX_TIMEOUT) * 1e9)
+    seconds = min(seconds, MAX_TIMEOUT)
+    whole = int(seconds)
+    amount = whole * 1_000_000_000 + round((seconds - whole) * 1e9)  # apart: their product would not be exact
     if amount / 1e9 > seconds:
         amount -= 1
     if not amount:

@@ -8,12 +8,13 @@ import re
 from dataclasses import dataclass, field
 
 import yaml
+from yaml.reader import ReaderError
 
 from gateway.settings.problem import Finding, Key, Places, Problem, SettingsError
 
 EMPTY_HINT = "start from gateway.example.yaml, or try grpcweb-gateway demo"
 
-_MAP, _SEQ, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "merge"))
+_MAP, _SEQ, _NULL, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "null", "merge"))
 _SCALARS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null"))
 
 
@@ -46,12 +47,10 @@ class Document:
 
 def read(text: str, file: str) -> Document:
     """Raises SettingsError when there is nothing to judge: bad syntax, an empty file, no mapping."""
-    loader = _Loader(text) if "\0" not in text else None
     try:
-        if loader is None:
-            raise SettingsError([Problem("", None, "not a text file: it holds a NUL", None, file)])
+        loader = _Loader(text)
         node = loader.get_single_node()
-        if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == _NULL):
             raise SettingsError([Problem("", None, "the file is empty", EMPTY_HINT, file)])
         if not isinstance(node, yaml.MappingNode):
             hint = "begin with a line like listeners:"
@@ -59,14 +58,11 @@ def read(text: str, file: str) -> Document:
         return _Reader(loader, file).read(node)
     except yaml.MarkedYAMLError as error:
         raise SettingsError([_syntax(error, file)]) from None
-    except yaml.YAMLError as error:
-        reason = str(getattr(error, "reason", "unreadable"))
-        raise SettingsError([Problem("", None, f"not valid YAML: {reason}", None, file)]) from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SettingsError([Problem("", line, "not valid YAML: holds a control character", None, file)]) from None
     except RecursionError:
         raise SettingsError([Problem("", None, "nested too deeply", None, file)]) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
 
 
 class _Reader:

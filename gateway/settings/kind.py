@@ -57,6 +57,8 @@ class Kind:
         return self.read(value, source if isinstance(source, Source) else Source(Path.cwd()))
 
     def refuse_type(self, value: object, /) -> NoReturn:
+        if value is None:
+            refuse("must be text", "give it a value, or remove the key")
         refuse("must be text", "put it in quotes" if isinstance(value, bool | int | float) else None)
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -131,7 +133,7 @@ class NotYet:
         # A section that cannot work anyway is not worth judging key by key.
         if (isinstance(value, dict | list) and value) or (result := inner(value)) not in self.built:
             words = [str(value).lower() for value in self.built if isinstance(value, bool | int | str)]
-            refuse("not supported yet", " or ".join(["leave it out", *(f"write {word}" for word in words)]))
+            refuse("not supported yet", "leave it out" + (f", or write {' or '.join(words)}" if words else ""))
         return result
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:

@@ -15,14 +15,15 @@ from gateway.settings import document
 from gateway.settings.checks import findings
 from gateway.settings.environment import substitute
 from gateway.settings.kind import Source
+from gateway.settings.model import Section
 from gateway.settings.outline import section_at
 from gateway.settings.problem import Finding, Key, Problem, SettingsError
 from gateway.settings.root import Settings
-from gateway.settings.translate import explain
+from gateway.settings.translate import EMPTY, explain
 
 EXAMPLE_HINT = "write one after gateway.example.yaml, or name another with -c"
 
-# For required keys whose value is bad, so that the rest of the file can be judged; nothing is ever run with these.
+# What stands for the value of a required key that is bad, so that the rest can be judged. Nothing ever runs with these.
 STAND_INS: Mapping[str, object] = {
     "listeners": [{"bind": "127.0.0.1:0"}],
     "bind": "127.0.0.1:0",
@@ -34,7 +35,7 @@ STAND_INS: Mapping[str, object] = {
     "client_id": "any",
     "client_secret": "any",
     "methods": ["/any.Service/*"],
-    "upstreams": {"any": {"services": ["any.Service"], "targets": ["localhost:1"], "tls": {}}},
+    "upstreams": {"any": {"services": ["any.Service"], "targets": ["localhost:1"]}},
     "services": ["any.Service"],
     "targets": ["localhost:1"],
     "key": "peer",
@@ -67,18 +68,17 @@ def parse(text: str, base: Path, environ: Mapping[str, str] = os.environ, name: 
     data = substitute(read.data, environ, report)
     settings, wrong = _validate(data, base)
     found += [finding for finding in wrong if not _is_within(finding.key, bad)]
-    bad.update(finding.key for finding in wrong)
-    if bad:
-        settings, _ = _validate(_mended(data, bad), base)
+    in_doubt = {_doubtful(key) for key in bad.union(finding.key for finding in wrong)}
+    if in_doubt:
+        settings, _ = _validate(_mended(data, in_doubt), base)
     if settings is not None:
-        unsure = {_field(key) for key in bad}
+        settings.remember(read.places)
         found += [
-            finding for finding in findings(settings) if not any(_is_within(key, unsure) for key in finding.needs)
+            finding for finding in findings(settings) if not any(_is_within(key, in_doubt) for key in finding.needs)
         ]
     if found or settings is None:
-        problems = [read.places.problem(finding) for finding in found]
-        raise SettingsError(sorted(problems, key=lambda problem: problem.line or 0))
-    settings.remember(read.places)
+        problems = sorted(map(read.places.problem, found), key=lambda problem: problem.line or 0)
+        raise SettingsError(problems, settings, in_doubt)
     return settings
 
 
@@ -86,33 +86,42 @@ def _validate(data: object, base: Path) -> tuple[Settings | None, list[Finding]]
     try:
         return Settings.model_validate(data, context=Source(base.absolute())), []
     except ValidationError as error:
-        return None, [explain(details) for details in error.errors(include_url=False)]
+        wrong = [explain(details) for details in error.errors(include_url=False)]
+    # pydantic finds a list empty when all that it holds is bad, which is told already.
+    return None, [
+        finding
+        for finding in wrong
+        if finding.message != EMPTY or not any(other.key[:-1] == finding.key for other in wrong)
+    ]
 
 
 def _is_within(key: Key, places: Collection[Key]) -> bool:
     return any(key[:length] in places for length in range(len(key) + 1))
 
 
-def _field(key: Key) -> Key:
-    """Without the steps into a list at its end: the whole list is in doubt when one of its items is."""
-    while key and isinstance(key[-1], int):
+def _doubtful(key: Key) -> Key:
+    """What a bad value leaves in doubt: of a list of plain values, the whole list."""
+    while key and isinstance(key[-1], int) and section_at(key) is None:
         key = key[:-1]
     return key
 
 
-def _mended(data: object, bad: Iterable[Key]) -> object:
-    """A copy in which bad values are gone, or replaced where there has to be one."""
+def _mended(data: object, in_doubt: Iterable[Key]) -> object:
+    """A copy in which doubtful values are gone, or replaced where there has to be one."""
     data = copy.deepcopy(data)
-    for key in sorted({_field(key) for key in bad}, key=len):
-        section = _at(data, key[:-1])
-        if not key or not isinstance(section, dict):
-            continue  # a bad value around it is gone already
-        model, name = section_at(key[:-1]), str(key[-1])
-        if model and name in model.model_fields and model.model_fields[name].is_required():
-            section[name] = copy.deepcopy(STAND_INS[name])
-        else:
-            section.pop(name, None)
+    for key in sorted(in_doubt, key=len):
+        around, step = _at(data, key[:-1]), key[-1]
+        if isinstance(around, list) and isinstance(step, int):
+            around[step] = _stand_ins(section_at(key))
+        elif isinstance(around, dict):
+            around.pop(step, None)
+            around |= {name: value for name, value in _stand_ins(section_at(key[:-1])).items() if name == step}
     return data
+
+
+def _stand_ins(section: type[Section] | None) -> dict[str, object]:
+    fields = section.model_fields if section else {}
+    return {name: copy.deepcopy(STAND_INS[name]) for name, field in fields.items() if field.is_required()}
 
 
 def _at(data: object, key: Key) -> object:

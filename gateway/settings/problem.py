@@ -5,6 +5,10 @@ Rule: every problem is told at once. Nobody should mend a file one error at a ti
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.settings.root import Settings
 
 Key = tuple[str | int, ...]  # the way to a value: ("listeners", 0, "tls", "certificate")
 
@@ -64,6 +68,17 @@ class Places:
 class SettingsError(Exception):
     """The configuration cannot be used; `problems` holds everything that was found, in the order of the file."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(
+        self, problems: Iterable[Problem], partial: "Settings | None" = None, in_doubt: Iterable[Key] = ()
+    ) -> None:
+        """`partial`: the rest of the configuration, to judge further, never to run; what stands at the keys `in_doubt`
+        there is not what the file says.
+        """
         self.problems = list(problems)
+        self.partial = partial
+        self._in_doubt = tuple(map(spell, in_doubt))
         super().__init__("\n".join(map(str, self.problems)))
+
+    def doubts(self, key: str) -> bool:
+        """Whether nothing can be concluded from the value that `partial` has at this key."""
+        return any(key == bad or key.startswith((f"{bad}.", f"{bad}[")) for bad in self._in_doubt)

@@ -11,9 +11,11 @@ from pydantic_core import ErrorDetails
 from gateway.settings.outline import places_of, section_at
 from gateway.settings.problem import Finding, Key
 
+EMPTY = "must not be empty"
+
 MESSAGES: Mapping[str, tuple[str, str | None]] = {
     "missing": ("is missing", None),
-    "too_short": ("must not be empty", None),
+    "too_short": (EMPTY, None),
     "bool_type": ("must be true or false", None),
     "bool_parsing": ("must be true or false", None),
     "tuple_type": ("must be a list", "write [one, two], or each on a line after a dash"),
@@ -32,7 +34,7 @@ def explain(details: ErrorDetails) -> Finding:
     if kind == "extra_forbidden":
         return Finding(key, "unknown key", _suggest_key(key))
     if kind == "literal_error":
-        return Finding(key, f"must be {context['expected']}", _suggest_word(details["input"], context["expected"]))
+        return Finding(key, f"must be {context['expected']}")
     message, hint = MESSAGES.get(kind, (details["msg"].replace("Input should be", "must be"), None))
     if details["input"] is None and kind.endswith("_type"):
         hint = "give it a value, or remove the key"
@@ -50,9 +52,3 @@ def _suggest_key(key: Key) -> str | None:
     if places:
         return f"it belongs in {' or '.join(places)}"
     return f"known here: {', '.join(known)}" if known else None
-
-
-def _suggest_word(value: object, expected: str) -> str | None:
-    words = [word for word in expected.split("'") if word.isidentifier() or "." in word]
-    close = difflib.get_close_matches(str(value).lower(), [word.lower() for word in words], 1)
-    return next((f"did you mean {word}?" for word in words if close and word.lower() == close[0]), None)

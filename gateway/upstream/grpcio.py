@@ -16,7 +16,7 @@ Rules
 import asyncio
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -53,9 +53,8 @@ class GrpcioUpstream:
         self.unary_methods: frozenset[bytes] = frozenset()  # raw paths, as far as descriptors tell
 
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> "GrpcioStream":
-        return GrpcioStream(
-            self.channels.take(), permit.path, request, reply, self._max_request, unary=permit.path in self.unary_methods
-        )
+        unary = permit.path in self.unary_methods
+        return GrpcioStream(self.channels.take(), permit.path, request, reply, self._max_request, unary=unary)
 
     async def reachable(self) -> bool:
         return await self.channels.reachable()
@@ -192,27 +191,35 @@ class GrpcioStream:
     async def _relay(self) -> None:
         reply, channel = self._reply, self._link.channel
         metadata = _to_grpc(self._request.metadata)
-        timeout = None if self._request.deadline is None else max(0.0, self._request.deadline - self._loop.time())
-        if self._ended and len(self._messages) == 1:
-            if self._unary:
-                rpc = self._rpc = channel.unary_unary(self._path)(self._take(), metadata=metadata, timeout=timeout)
-                message = await rpc
-                reply.reply_head(_from_grpc(await rpc.initial_metadata()))
-                if message is not None:
-                    reply.reply_bytes(frame(message))
-                self._finish(await rpc.code(), await rpc.details(), await rpc.trailing_metadata())
-                return
-            rpc = self._rpc = channel.unary_stream(self._path)(self._take(), metadata=metadata, timeout=timeout)
+        seconds = None if self._request.deadline is None else max(0.0, self._request.deadline - self._loop.time())
+        whole = self._ended and len(self._messages) == 1
+        if whole and self._unary:
+            await self._relay_unary(metadata, seconds)
+            return
+        if whole:
+            one: Any = channel.unary_stream(self._path)
+            rpc = self._rpc = one(self._take(), metadata=metadata, timeout=seconds)
         else:
-            rpc = self._rpc = channel.stream_stream(self._path)(metadata=metadata, timeout=timeout)
+            many: Any = channel.stream_stream(self._path)
+            rpc = self._rpc = many(metadata=metadata, timeout=seconds)
             self._writer = self._loop.create_task(self._write())
         head = await rpc.initial_metadata()
-        if not rpc.done() or head:
+        if head or not rpc.done():
             reply.reply_head(_from_grpc(head))
         while (message := await rpc.read()) is not grpc.aio.EOF:
             reply.reply_bytes(frame(message))
             if self._open is not None:
                 await self._open.wait()
+        self._finish(await rpc.code(), await rpc.details(), await rpc.trailing_metadata())
+
+    async def _relay_unary(self, metadata: GrpcMetadata, seconds: float | None) -> None:
+        """One operation for everything: grpcio's cheapest call."""
+        method: Any = self._link.channel.unary_unary(self._path)
+        rpc = self._rpc = method(self._take(), metadata=metadata, timeout=seconds)
+        message = await rpc
+        self._reply.reply_head(_from_grpc(await rpc.initial_metadata()))
+        if message is not None:
+            self._reply.reply_bytes(frame(message))
         self._finish(await rpc.code(), await rpc.details(), await rpc.trailing_metadata())
 
     def _finish(
@@ -249,7 +256,7 @@ GRPCIO_SETS = frozenset(
 )
 
 
-def _from_grpc(metadata: Sequence[tuple[str, str | bytes]] | None) -> Headers:
+def _from_grpc(metadata: Iterable[tuple[str, str | bytes]] | None) -> Headers:
     """grpcio's pairs -> header bytes, cleaned of what no browser may see."""
     if not metadata:
         return []

@@ -1,0 +1,131 @@
+"""A real gateway between a real mTLS backend and a test, in the test's own event loop."""
+
+import asyncio
+import contextlib
+import json
+import struct
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import yaml
+
+from gateway.app import Gateway
+from gateway.demo.pb import demo_pb2
+from gateway.demo.world import DemoWorld
+from gateway.protocol import trailers
+from gateway.protocol.metadata import Headers
+from gateway.protocol.status import Status
+from gateway.request import Pages
+from gateway.settings import parse
+
+ORIGIN = "http://page.test"
+BINARY = "application/grpc-web+proto"
+TEXT = "application/grpc-web-text+proto"
+DEMO = "/demo.v1.Demo/"
+
+Change = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Reply:
+    """A gRPC-Web answer, taken apart."""
+
+    http: int
+    headers: Mapping[str, str]
+    messages: list[bytes]
+    status: Status | None
+    trailers: Headers
+
+    @property
+    def code(self) -> int:
+        assert self.status is not None, f"no trailer frame: HTTP {self.http}"
+        return self.status.code
+
+
+class RunningGateway:
+    """A started gateway, and how a test speaks to it."""
+
+    def __init__(self, gateway: Gateway, world: DemoWorld, session: aiohttp.ClientSession) -> None:
+        self.gateway = gateway
+        self.world = world
+        self.session = session
+        self.url = gateway.urls[0]
+        self.port = int(self.url.rpartition(":")[2])
+
+    @property
+    def backend_calls(self) -> int:
+        """Calls that reached a handler or an interceptor of the backend, health excepted."""
+        return sum(self.world.backend.calls.values())
+
+    def token(self, role: str = "reader", **claims: Any) -> str:
+        return self.world.issuer.mint(role, **claims)
+
+    def headers(self, role: str | None = "reader", **more: str) -> dict[str, str]:
+        headers = {"content-type": BINARY, "origin": ORIGIN}
+        if role is not None:
+            headers["authorization"] = f"Bearer {self.token(role)}"
+        return headers | {name.replace("_", "-"): value for name, value in more.items()}
+
+    async def post(
+        self, path: str, body: Any = b"", headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None
+    ) -> Reply:
+        """One POST with a binary reply, read to its end."""
+        sent = self.headers() if headers is None else headers
+        async with self.session.post(self.url + path, data=body, headers=sent) as response:
+            raw = await response.read()
+            if not response.content_type.startswith("application/grpc-web"):
+                return Reply(response.status, response.headers, [raw], None, [])
+            messages, status, metadata = take_apart(raw)
+            return Reply(response.status, response.headers, messages, status, metadata)
+
+    async def echo(self, text: str = "hello", **options: Any) -> Reply:
+        return await self.post(DEMO + "Echo", message(demo_pb2.EchoRequest(text=text)), **options)
+
+
+def message(protobuf: Any, flags: int = 0) -> bytes:
+    """A protobuf message as one frame."""
+    body = protobuf if isinstance(protobuf, bytes) else protobuf.SerializeToString()
+    return struct.pack(">BI", flags, len(body)) + body
+
+
+def take_apart(body: bytes) -> tuple[list[bytes], Status, Headers]:
+    """Messages and trailers of a whole binary reply; exactly one trailer frame, which is the last."""
+    messages: list[bytes] = []
+    offset = 0
+    while True:
+        flags, length = struct.unpack_from(">BI", body, offset)
+        data = body[offset + 5 : offset + 5 + length]
+        assert len(data) == length, "a truncated frame"
+        offset += 5 + length
+        if flags & 0x80:
+            assert offset == len(body), "bytes after the trailer frame"
+            status, metadata = trailers.decode(data)
+            return messages, status, metadata
+        messages.append(data)
+
+
+@contextlib.asynccontextmanager
+async def running(change: Change | None = None, *, pages: Pages | None = None) -> AsyncIterator[RunningGateway]:
+    """The demo's world with a gateway on free ports; `change` edits the configuration, a plain dictionary, before."""
+    async with DemoWorld(http_port=0, https_port=0, issuer_port=0, admin_port=0) as world:
+        configuration = yaml.safe_load(world.config_path.read_text())
+        configuration["cors"]["allow_origins"].append(ORIGIN)
+        configuration["observability"]["log"]["access"] = False
+        if change is not None:
+            change(configuration)
+        gateway = Gateway(parse(json.dumps(configuration), world.config_path.parent), pages=pages)
+        async with aiohttp.ClientSession(auto_decompress=False) as session:
+            try:
+                await gateway.start()
+                yield RunningGateway(gateway, world, session)
+            finally:
+                await gateway.stop()
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+    """Wait for something that other tasks bring about; fails loudly when they do not."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)

@@ -1,0 +1,81 @@
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from gateway.protocol.compression import decompress
+from gateway.protocol.status import Code, WireError
+
+COMPRESSORS: dict[bytes, Callable[[bytes], bytes]] = {
+    b"gzip": gzip.compress,
+    b"deflate": zlib.compress,
+    b"identity": bytes,
+}
+PLAIN = b"a message that repeats itself, " * 20
+
+
+def refused(encoding: bytes, message: bytes, limit: int = 10_000) -> Code:
+    with pytest.raises(WireError) as error:
+        decompress(encoding, message, limit)
+    return Code(error.value.status.code)
+
+
+@pytest.mark.parametrize("encoding", COMPRESSORS)
+@pytest.mark.parametrize("plain", [b"", b"x", PLAIN])
+def test_round_trip_up_to_the_limit(encoding: bytes, plain: bytes) -> None:
+    message = COMPRESSORS[encoding](plain)
+    assert decompress(encoding, message, 10_000) == plain
+    assert decompress(encoding, message, len(plain)) == plain
+    if plain:
+        assert refused(encoding, message, len(plain) - 1) == Code.RESOURCE_EXHAUSTED
+        assert refused(encoding, message, 0) == Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
+def test_bomb_costs_no_more_than_the_limit(encoding: bytes) -> None:
+    bomb = COMPRESSORS[encoding](bytes(50 << 20))
+    tracemalloc.start()
+    try:
+        assert refused(encoding, bomb, 100_000) == Code.RESOURCE_EXHAUSTED
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"deflate"])
+def test_corrupt_messages(encoding: bytes) -> None:
+    message = COMPRESSORS[encoding](PLAIN)
+    for cut in range(len(message)):
+        assert refused(encoding, message[:cut]) == Code.INTERNAL
+    assert refused(encoding, message + b"garbage") == Code.INTERNAL
+    assert refused(encoding, message + b"\0") == Code.INTERNAL
+    assert refused(encoding, b"garbage") == Code.INTERNAL
+    check = -8 if encoding == b"gzip" else -4
+    assert refused(encoding, message[:check] + bytes((message[check] ^ 1,)) + message[check + 1 :]) == Code.INTERNAL
+
+
+def test_formats_are_not_guessed() -> None:
+    assert refused(b"gzip", zlib.compress(PLAIN)) == Code.INTERNAL
+    assert refused(b"deflate", gzip.compress(PLAIN)) == Code.INTERNAL
+    assert refused(b"deflate", zlib.compress(PLAIN)[2:-4]) == Code.INTERNAL  # raw deflate
+
+
+def test_gzip_members() -> None:
+    members = gzip.compress(b"one, ") + gzip.compress(b"") + gzip.compress(b"two")
+    assert decompress(b"gzip", members, 8) == b"one, two"
+    assert refused(b"gzip", members, 7) == Code.RESOURCE_EXHAUSTED
+    assert refused(b"gzip", members[:-1]) == Code.INTERNAL
+    assert refused(b"deflate", zlib.compress(b"one") * 2) == Code.INTERNAL
+
+
+def test_gzip_members_are_bounded() -> None:
+    assert decompress(b"gzip", gzip.compress(b"x") * 64, 1000) == b"x" * 64
+    assert refused(b"gzip", gzip.compress(b"") * 100_000) == Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize("encoding", [b"", b"br", b"zstd", b"GZIP", b"snappy", b"gzip, gzip"])
+def test_unknown_encoding(encoding: bytes) -> None:
+    assert refused(encoding, b"") == Code.UNIMPLEMENTED

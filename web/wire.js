@@ -1,0 +1,116 @@
+/** The section "The wire": the latest call, byte by byte. */
+
+import { byId, h } from "./dom.js";
+import { TRAILER_FLAG, frame, toBase64 } from "./frames.js";
+import { CODE_NAMES } from "./outcome.js";
+import { ProtobufError, fields } from "./protobuf.js";
+
+const SHOWN = 128; // bytes of a payload
+const SHOWN_TEXT = 400; // characters of base64
+
+/** @param {import("./app.js").Page} page */
+export function showWire({ calls }) {
+  const view = byId("wire-view");
+  const render = () => {
+    const { latest } = calls;
+    if (!latest) return;
+    const state = latest.duration === null ? "under way" : CODE_NAMES[latest.code];
+    byId("wire-summary").textContent = `${latest.name}: ${state}`;
+    if (view.open) byId("wire-frames").replaceChildren(...exchangeView(latest));
+  };
+  calls.addEventListener("start", render);
+  calls.addEventListener("end", render);
+  view.addEventListener("toggle", render);
+  byId("encoding").addEventListener("change", (event) => (calls.text = event.target.value === "text"));
+}
+
+/** @param {import("./calls.js").Exchange} exchange */
+function exchangeView({ request, response, first, last, skipped, text, duration }) {
+  const parts = [h("h3", "Request")];
+  if (request) {
+    parts.push(head([`POST ${new URL(request.url).pathname}`, ...lines(request.headers)]));
+    parts.push(frameView({ flags: 0, payload: request.body.subarray(5) }, "The message", text));
+  }
+  parts.push(h("h3", "Response"));
+  if (!response) parts.push(h("p.hint", duration === null ? "Not yet." : "None that the browser would show."));
+  else parts.push(head([`HTTP ${response.status}`, ...lines(response.headers)]));
+  const frames = [...first.map(titled(0)), ...last.map(titled(first.length + skipped))];
+  if (skipped) frames.splice(first.length, 0, h("p.hint", `… ${skipped} more frames …`));
+  parts.push(...frames);
+  return parts;
+
+  function titled(before) {
+    return (one, index) => {
+      const title = one.flags === TRAILER_FLAG ? "The trailer" : `Message ${before + index + 1}`;
+      return frameView(one, title, text);
+    };
+  }
+}
+
+function head(rows) {
+  return h("pre.head", { tabindex: 0, "aria-label": "Head" }, rows.join("\n"));
+}
+
+/** A token on a screen is a token lost: its beginning is enough to know it by. */
+function lines(headers) {
+  return [...headers].map(([name, value]) =>
+    name === "authorization" ? `${name}: ${value.slice(0, 16)}… (${value.length} characters)` : `${name}: ${value}`,
+  );
+}
+
+function frameView({ flags, payload }, title, text) {
+  const bytes = frame(payload);
+  bytes[0] = flags;
+  const isTrailer = flags === TRAILER_FLAG;
+  return h("figure.frame", { "data-testid": isTrailer ? "wire-trailer" : "wire-message" },
+    h("figcaption", `${title}, ${payload.length} ${payload.length === 1 ? "byte" : "bytes"}`),
+    h("p.key", h("span.flags", "flags"), h("span.length", "length"), h("span.payload", isTrailer ? "trailer" : "message")),
+    hexView(bytes),
+    text && h("p.base64", h("span", "travels as "), shortened(toBase64(bytes.subarray(0, SHOWN_TEXT)))),
+    isTrailer ? h("pre.meaning", new TextDecoder().decode(payload).trim()) : meaning(payload),
+  );
+}
+
+function hexView(bytes) {
+  const shown = bytes.subarray(0, SHOWN + 5);
+  const part = (index) => (index < 1 ? "flags" : index < 5 ? "length" : "payload");
+  const cells = Array.from(shown, (byte, index) => h(`b.${part(index)}`, hexadecimal(byte)));
+  return h("p.hex", {}, ...cells, bytes.length > shown.length && h("span", `… ${bytes.length - shown.length} more`));
+}
+
+function shortened(text) {
+  return h("code", text.length < SHOWN_TEXT ? text : `${text.slice(0, SHOWN_TEXT)}…`);
+}
+
+/** A message read without its declaration: numbers of fields and what they hold. */
+function meaning(payload) {
+  if (payload.length === 0) return h("p.hint", "An empty message: every field has its default, and none is sent.");
+  try {
+    const rows = Array.from(fields(payload), ({ number, value }) => `field ${number} = ${readable(value)}`);
+    return h("pre.meaning", rows.join("\n"));
+  } catch (error) {
+    if (!(error instanceof ProtobufError)) throw error;
+    return h("p.hint", `Not protobuf: ${error.message}.`);
+  }
+}
+
+function readable(value) {
+  if (typeof value === "bigint") return String(value);
+  const part = value.subarray(0, SHOWN);
+  const more = value.length > part.length ? ` … ${value.length} bytes` : "";
+  return (printable(part) ?? Array.from(part, hexadecimal).join(" ")) + more;
+}
+
+/** As quoted text, or null for bytes that are none. A character that `SHOWN` cut in two is left out. */
+function printable(bytes) {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true });
+    return /\p{Cc}/u.test(text) ? null : JSON.stringify(text);
+  } catch {
+    return null;
+  }
+}
+
+function hexadecimal(byte) {
+  return byte.toString(16).padStart(2, "0");
+}

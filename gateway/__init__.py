@@ -1,0 +1,25 @@
+"""A gRPC-Web gateway: browsers in front, native gRPC over mutual TLS behind. The map of the house.
+
+A call takes one way through, and its reply the same way back:
+
+    browser ──▶ front/ ──▶ call.py ──▶ policy/gate.py ──▶ upstream/ ──▶ backend
+
+    protocol/   the wire, pure: frames, base64 text, metadata, timeouts, trailers, statuses, content types
+    permit.py   what the gate decides: Permit, Refusal, Subject
+    request.py  a request that is not known to be a call yet, and plain HTTP answers
+    ends.py     what a call acts on: its two ends, the gate, what all calls share
+    call.py     THE ROAD of one call, sans-IO
+    policy/     who may call what: origins, tokens and their keys, permissions, the gate
+    front/      the browser's side, on aiohttp: listeners, HTTP/1.1, the operator's pages, static pages
+    upstream/   the backend's side, on grpcio: certificates, channels, streams, routes, reflection
+    observe/    logs and metrics
+    settings/   the configuration file: YAML in, frozen models out
+    demo/       everything a demonstration has around the gateway
+    check.py    what a configuration promises, tried
+    reload.py   watched files
+    app.py      the composition root: settings in, a running gateway out
+    run.py      a gateway in a process of its own; cli.py the command line
+
+Imports point downwards only: cli, run, app, then front, upstream, observe and demo, then policy, call, ends, permit and
+request, protocol (import-linter in pyproject.toml keeps it so).
+"""

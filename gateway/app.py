@@ -87,8 +87,8 @@ class Gateway:
             await self._judge_rules()
             await self._tokens.start()
             self._snapshot = self._make_snapshot()
-            await self._listen()
             self._watch_certificates()
+            await self._listen()
             self._publish_gauges()
         except DescriptorsError as error:
             raise SettingsError([self.settings.problem(("authorization", "descriptors"), str(error))]) from None
@@ -168,6 +168,10 @@ class Gateway:
             await self._admin.setup()
             with _naming("admin.bind", str(admin.bind)):
                 await web.TCPSite(self._admin, admin.bind.host, admin.bind.port).start()
+
+    def upstream(self, name: str) -> GrpcioUpstream:
+        """The upstream of that name in the configuration."""
+        return self._upstreams[name]
 
     @property
     def admin_url(self) -> str | None:

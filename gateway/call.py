@@ -43,7 +43,7 @@ class Call:
     """One call. Make it, `start` it, feed it what arrives at the two ends."""
 
     __slots__ = (
-        "_decoder", "_gate_entered", "_head_sent", "_held", "_held_size", "_idle_timer", "_last_reply", "_reply_walker",
+        "_decoder", "_gate_entered", "_head_sent", "_held", "_held_size", "_idle_timer", "_last_moved", "_reply_walker",
         "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream", "deadline", "downstream",
         "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen", "started", "status",
         "subject",
@@ -73,7 +73,7 @@ class Call:
         self._gate_entered = False
         self._timer: Timer | None = None
         self._idle_timer: Timer | None = None
-        self._last_reply = 0.0
+        self._last_moved = 0.0
 
     @property
     def request_messages(self) -> int:
@@ -191,6 +191,7 @@ class Call:
         if self._upstream is None or self._state is not State.OPEN:
             return
         self.request_bytes_seen += len(data)
+        self._moved()
         try:
             if self._decoder is not None:
                 data = self._decoder.feed(data)
@@ -231,7 +232,7 @@ class Call:
             return
         if not self._head_sent:
             self.reply_head([])
-        self._last_reply = self._road.clock.time() if self._idle_timer else 0.0
+        self._moved()
         self._send(data)
 
     def reply_end(self, status: Status, metadata: Headers) -> None:
@@ -278,12 +279,16 @@ class Call:
     def _watch_idleness(self) -> None:
         idle = self._road.limits.stream_idle
         if idle is not None:
-            self._last_reply = self._road.clock.time()
-            self._idle_timer = self._road.clock.call_at(self._last_reply + idle, self._check_idleness)
+            self._last_moved = self._road.clock.time()
+            self._idle_timer = self._road.clock.call_at(self._last_moved + idle, self._check_idleness)
+
+    def _moved(self) -> None:
+        if self._idle_timer is not None:
+            self._last_moved = self._road.clock.time()
 
     def _check_idleness(self) -> None:
         idle = self._road.limits.stream_idle or 0.0
-        due = self._last_reply + idle
+        due = self._last_moved + idle
         if due > self._road.clock.time():
             self._idle_timer = self._road.clock.call_at(due, self._check_idleness)
         else:

@@ -17,15 +17,18 @@ from gateway.upstream.tls import CertificateError
 log = structlog.get_logger("gateway.reload")
 
 SETTLE_MS = 200  # a certificate and its key are written one after the other
+POLL_MS = 30_000  # some file systems (NFS, FUSE) tell nothing
 PATIENCE = 2.0  # seconds after which a pair that does not fit is no longer taken for one half written
 
 
-async def watch(files: Iterable[Path], changed: Callable[[], None], *, stop: asyncio.Event | None = None) -> None:
-    """Call `changed` soon after anything happens in a folder of `files`; runs until cancelled."""
+async def watch(files: Iterable[Path], changed: Callable[[], None]) -> None:
+    """Call `changed` soon after anything happens in a folder of `files`, and every POLL_MS; runs until cancelled."""
     folders = {folder for file in files for folder in (file.parent, file.resolve().parent) if folder.is_dir()}
     if not folders:
         return
-    async for _changes in awatch(*folders, step=SETTLE_MS, recursive=False, stop_event=stop):
+    async for _changes in awatch(
+        *folders, step=SETTLE_MS, recursive=False, rust_timeout=POLL_MS, yield_on_timeout=True
+    ):
         changed()
 
 

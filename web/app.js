@@ -34,12 +34,6 @@ function trouble(message) {
   byId("trouble").hidden = !message;
 }
 
-/** A link to something folded opens it. */
-function openFolded(event) {
-  const folded = byId(event.target.closest?.("[data-opens]")?.dataset.opens ?? "");
-  if (folded) folded.open = true;
-}
-
 const config = await configuration();
 const session = new Session();
 const calls = new Calls(session, config.service);
@@ -51,7 +45,6 @@ showStream(page);
 showErrors(page);
 const { showExpired } = showRefusals(page);
 showWire(page);
-document.addEventListener("click", openFolded);
 
 if (config.issuer) {
   try {

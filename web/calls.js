@@ -1,7 +1,6 @@
-/** Calls of the demo service as this page makes them: each is recorded, so that it can be shown from request to status. */
+/** Calls of the demo service as this page makes them: each is recorded, to be shown from request to status. */
 
 import { DemoClient } from "./demo.js";
-import { TRAILER_FLAG } from "./frames.js";
 import { Code, GrpcWebClient, RpcError } from "./grpc-web.js";
 
 const KEPT = 3; // frames at each end; an endless stream must not fill the memory
@@ -34,14 +33,6 @@ export class Exchange {
     return this.error?.code ?? Code.OK;
   }
 
-  get messages() {
-    return this.frames.filter(({ flags }) => flags !== TRAILER_FLAG).length + this.skipped;
-  }
-
-  get frames() {
-    return [...this.first, ...this.last];
-  }
-
   /** @param {import("./grpc-web.js").WireEvent} event */
   record = (event) => {
     if (event.kind === "frame") this.#keep(event);
@@ -54,12 +45,10 @@ export class Exchange {
   }
 }
 
-/** Makes the calls, one client each, and tells of the latest by the events "start" and "end". */
+/** Makes the calls, one client each, and tells of each by the events "start" and "end", with the exchange as detail. */
 export class Calls extends EventTarget {
   /** Speak base64. */
   text = false;
-  /** @type {Exchange | null} */
-  latest = null;
   #session;
 
   /** @param {import("./session.js").Session} session @param {string} service */
@@ -71,8 +60,8 @@ export class Calls extends EventTarget {
 
   /**
    * @param {string} name of the method
-   * @param {(demo: DemoClient, options: import("./grpc-web.js").CallOptions, exchange: Exchange) => Promise<any>} call
-   *   passes `options` on, with its own added
+   * @param {(demo: DemoClient, options: import("./grpc-web.js").CallOptions) => Promise<any>} call passes `options` on,
+   *   with its own added
    * @param {{token?: string | null}} [as] another token than that of the session; null: none
    * @returns {Promise<Exchange>} ended, well or not
    */
@@ -82,7 +71,7 @@ export class Calls extends EventTarget {
     const client = new GrpcWebClient(location.origin, { metadata, text: this.text });
     this.#tell("start", exchange);
     try {
-      exchange.value = await call(new DemoClient(client, this.service), { onWire: exchange.record }, exchange);
+      exchange.value = await call(new DemoClient(client, this.service), { onWire: exchange.record });
     } catch (error) {
       if (!(error instanceof RpcError)) throw error;
       exchange.error = error;
@@ -93,7 +82,6 @@ export class Calls extends EventTarget {
   }
 
   #tell(what, exchange) {
-    this.latest = exchange;
-    this.dispatchEvent(new Event(what));
+    this.dispatchEvent(new CustomEvent(what, { detail: exchange }));
   }
 }

@@ -33,8 +33,8 @@ export function showErrors({ calls }) {
     });
     byId("deadline-status").textContent = `${messages} messages. ${spoken(exchange)}`;
     const story =
-      `The call took ${milliseconds(exchange.duration)} of the ${deadline} ms it was given; ${messages} messages came ` +
-      "in that time, and stay valid. The gateway was told the deadline with the call, and ends it at the backend.";
+      `The call took ${milliseconds(exchange.duration)}; it was given ${deadline} ms. The ${messages} messages that came ` +
+      "in time stay valid. The gateway was told the deadline with the call and ends it at the backend.";
     byId("deadline-outcome").replaceChildren(...outcome(exchange, h("p.why", story)));
   });
 }

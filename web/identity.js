@@ -4,18 +4,19 @@ import { byId, facts, h } from "./dom.js";
 import { LoginError, begin } from "./login.js";
 
 const MEANING = {
-  iss: "issued by",
   sub: "you are",
+  roles: "with the",
+  scope: "allowed the",
+  exp: "expires",
+  iss: "issued by",
   aud: "meant for",
   client_id: "given to the client",
-  scope: "scope",
-  roles: "roles",
   iat: "issued at",
   nbf: "not before",
-  exp: "expires",
   jti: "number of the token",
 };
 const ORDER = Object.keys(MEANING);
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
 const TIMES = new Set(["iat", "nbf", "exp"]);
 
 /** @param {import("./app.js").Page} page */
@@ -57,7 +58,8 @@ export function showIdentity({ config, session, trouble }) {
   function tick() {
     const { contents, secondsLeft } = session;
     const left = secondsLeft === null ? "" : remaining(secondsLeft);
-    byId("who").textContent = contents === null ? "signed out" : [contents.claims.sub ?? "signed in", left].filter(Boolean).join(", ");
+    const who = [contents?.claims.sub ?? "signed in", left].filter(Boolean).join(", ");
+    byId("who").textContent = contents === null ? "signed out" : who;
     byId("who").classList.toggle("on", contents !== null && !(secondsLeft <= 0));
     const cell = byId("time-left");
     if (cell) cell.textContent = left;
@@ -81,7 +83,7 @@ function term(name) {
 
 function readable(name, value) {
   if (TIMES.has(name) && typeof value === "number") {
-    const time = new Date(value * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    const time = new Date(value * 1000).toLocaleTimeString([], CLOCK);
     return name === "exp" ? h("span", `${time}, `, h("span", { id: "time-left", "data-testid": "time-left" })) : time;
   }
   if (Array.isArray(value)) return value.join(", ");

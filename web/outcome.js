@@ -3,6 +3,9 @@
 import { ErrorInfo } from "./demo.js";
 import { facts, h } from "./dom.js";
 import { Code } from "./grpc-web.js";
+import { ProtobufError } from "./protobuf.js";
+
+export const SHOW_WIRE = "show-wire"; // an event with an exchange as detail, which bubbles to the document
 
 export const CODE_NAMES = Object.keys(Code);
 
@@ -20,7 +23,7 @@ export function milliseconds(ms) {
 }
 
 /** "7 PERMISSION_DENIED", coloured by what it means. @param {number} code */
-export function badge(code) {
+function badge(code) {
   const kind = code === 0 ? "good" : code === 1 ? "even" : "bad";
   return h(`strong.badge.${kind}`, { "data-testid": "badge" }, h("span", String(code)), ` ${CODE_NAMES[code]}`);
 }
@@ -30,28 +33,37 @@ export function spoken({ name, code, duration }) {
   return `${name} ended with ${CODE_NAMES[code]} after ${milliseconds(duration)}.`;
 }
 
-/** Code, time, message and details. @param {import("./calls.js").Exchange} exchange @param {...Node} body */
-export function outcome({ name, code, duration, error }, ...body) {
-  const wire = h("a", { href: "#wire-view", "data-opens": "wire-view" }, "see it on the wire");
-  return [
-    h("p.headline", badge(code), h("span.meta", `${name}, ${milliseconds(duration)}, `, wire)),
-    error && h("p.message", { "data-testid": "message" }, error.message || "(no message)"),
-    error && h("dl.facts", { "data-testid": "error-facts" }, ...facts(["stated by", SOURCES[error.source]], ...details(error))),
-    ...body,
-  ].filter(Boolean);
+/** Code, name and time in a line. @param {import("./calls.js").Exchange} exchange */
+export function headline(exchange) {
+  const show = ({ target }) => target.dispatchEvent(new CustomEvent(SHOW_WIRE, { bubbles: true, detail: exchange }));
+  const link = h("a", { href: "#wire", onclick: show, "data-testid": "show-wire" }, "see it on the wire");
+  const text = `${exchange.name}, ${milliseconds(exchange.duration)}, `;
+  return h("p.headline", badge(exchange.code), h("span.meta", text, link));
 }
 
-/** The details of an error as pairs. @param {import("./status.js").RpcError} error */
-function details({ details }) {
-  return details.flatMap(({ typeUrl, value }) => {
-    const type = typeUrl.split("/").at(-1);
-    if (type !== "google.rpc.ErrorInfo") return [[type, `${value.length} bytes`]];
-    const { reason, domain, metadata } = ErrorInfo.decode(value);
-    return [
-      ["detail", type],
-      ["reason", reason],
-      ["domain", domain],
-      ...metadata,
-    ];
-  });
+/** Headline, message and details. @param {import("./calls.js").Exchange} exchange @param {...Node} body */
+export function outcome(exchange, ...body) {
+  const { error } = exchange;
+  if (!error) return [headline(exchange), ...body];
+  const known = facts(["stated by", SOURCES[error.source]], ...error.details.flatMap(detail));
+  return [
+    headline(exchange),
+    h("p.message", { "data-testid": "message" }, error.message || "(no message)"),
+    h("dl.facts", { "data-testid": "error-facts" }, ...known),
+    ...body,
+  ];
+}
+
+/** One detail of an error as pairs. Only ErrorInfo is known here; a broken one is shown as any other type. */
+function detail({ typeUrl, value }) {
+  const type = typeUrl.split("/").at(-1);
+  try {
+    if (type === "google.rpc.ErrorInfo") {
+      const { reason, domain, metadata } = ErrorInfo.decode(value);
+      return [["detail", type], ["reason", reason], ["domain", domain], ...metadata];
+    }
+  } catch (error) {
+    if (!(error instanceof ProtobufError)) throw error;
+  }
+  return [["detail", `${type}, ${value.length} bytes`]];
 }

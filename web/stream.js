@@ -100,7 +100,8 @@ function draw(arrivals) {
   byId("chart").setAttribute("preserveAspectRatio", "none");
   byId("chart").replaceChildren(...bars(arrivals));
   const ticks = arrivals.latest.slice(-TICKS).reverse();
-  byId("ticker").replaceChildren(...ticks.map(({ number, gap }) => h("li", h("b", String(number)), ` +${milliseconds(gap)}`)));
+  const items = ticks.map(({ number, gap }) => h("li", h("b", String(number)), ` +${milliseconds(gap)}`));
+  byId("ticker").replaceChildren(...items);
 }
 
 function bars({ latest, request }) {

@@ -3,24 +3,23 @@
 import { byId, facts, h } from "./dom.js";
 import { outcome, spoken } from "./outcome.js";
 
-const DEADLINE = 5000; // ms; so that WhoAmI has one to tell of
+// Something for WhoAmI to tell of.
+const DEADLINE = 5000; // ms
+const METADATA = { "x-sample": "from the page", "x-sample-bin": Uint8Array.of(0xca, 0xfe) };
 
 /** @param {import("./app.js").Page} page */
 export function showUnary({ calls }) {
   const form = byId("unary-form");
   const methods = {
-    echo: () => calls.run("Echo", (demo, options) => demo.echo({ text: text() }, { ...options, deadline: DEADLINE })),
-    shout: () => calls.run("Shout", (demo, options) => demo.shout({ text: text() }, { ...options, deadline: DEADLINE })),
-    whoami: () => {
-      const metadata = { "x-sample": "from the page", "x-sample-bin": Uint8Array.of(0xca, 0xfe) };
-      return calls.run("WhoAmI", (demo, options) => demo.whoAmI({ ...options, deadline: DEADLINE, metadata }));
-    },
+    Echo: (demo, options) => demo.echo({ text: byId("unary-text").value }, options),
+    Shout: (demo, options) => demo.shout({ text: byId("unary-text").value }, options),
+    WhoAmI: (demo, options) => demo.whoAmI({ ...options, metadata: METADATA }),
   };
-  const text = () => byId("unary-text").value;
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const exchange = await methods[event.submitter?.value ?? "echo"]();
+    const name = event.submitter?.value ?? "Echo";
+    const exchange = await calls.run(name, (demo, options) => methods[name](demo, { ...options, deadline: DEADLINE }));
     byId("unary-status").textContent = spoken(exchange);
     byId("unary-outcome").replaceChildren(...outcome(exchange, ...reply(exchange)));
   });
@@ -29,18 +28,22 @@ export function showUnary({ calls }) {
 function reply({ error, name, value }) {
   if (error) return [];
   if (name !== "WhoAmI") return [h("p.reply", { "data-testid": "reply" }, value.text)];
+  const known = facts(
+    ["the gateway is", value.gateway],
+    ["it calls from", value.peer],
+    ["you are", value.subject || "nobody: the call had no token"],
+    ["your roles", value.roles.join(", ") || "none"],
+    ["time left", value.deadline && `${value.deadline} s`],
+  );
+  const rows = [...value.metadata].sort().map(([key, one]) => h("tr", h("th", { scope: "row" }, key), h("td", one)));
   return [
-    h("dl.facts", { "data-testid": "whoami-facts" }, ...facts(
-      ["the gateway is", value.gateway],
-      ["it calls from", value.peer],
-      ["you are", value.subject || "nobody: the call had no token"],
-      ["your roles", value.roles.join(", ") || "none"],
-      ["time left", value.deadline && `${value.deadline} s`],
-    )),
-    h("table", { "data-testid": "whoami-metadata" },
+    h("dl.facts", { "data-testid": "whoami-facts" }, ...known),
+    h(
+      "table",
+      { "data-testid": "whoami-metadata" },
       h("caption", "Metadata that arrived"),
       h("thead", h("tr", h("th", { scope: "col" }, "Name"), h("th", { scope: "col" }, "Value"))),
-      h("tbody", {}, ...[...value.metadata].sort().map(([key, one]) => h("tr", h("th", { scope: "row" }, key), h("td", one)))),
+      h("tbody", {}, ...rows),
     ),
   ];
 }

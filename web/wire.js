@@ -2,7 +2,7 @@
 
 import { byId, h } from "./dom.js";
 import { TRAILER_FLAG, frame, toBase64 } from "./frames.js";
-import { CODE_NAMES } from "./outcome.js";
+import { CODE_NAMES, SHOW_WIRE, milliseconds } from "./outcome.js";
 import { ProtobufError, fields } from "./protobuf.js";
 
 const SHOWN = 128; // bytes of a payload
@@ -11,44 +11,42 @@ const SHOWN_TEXT = 400; // characters of base64
 /** @param {import("./app.js").Page} page */
 export function showWire({ calls }) {
   const view = byId("wire-view");
-  const render = () => {
-    const { latest } = calls;
-    if (!latest) return;
-    const state = latest.duration === null ? "under way" : CODE_NAMES[latest.code];
-    byId("wire-summary").textContent = `${latest.name}: ${state}`;
-    if (view.open) byId("wire-frames").replaceChildren(...exchangeView(latest));
+  let shown = null;
+  const show = ({ detail: exchange }) => {
+    shown = exchange;
+    const state = shown.duration === null ? "under way" : `${CODE_NAMES[shown.code]}, ${milliseconds(shown.duration)}`;
+    byId("wire-summary").textContent = `${shown.name}, ${state}`;
+    if (view.open) byId("wire-frames").replaceChildren(...exchangeView(shown));
   };
-  calls.addEventListener("start", render);
-  calls.addEventListener("end", render);
-  view.addEventListener("toggle", render);
+  calls.addEventListener("start", show);
+  calls.addEventListener("end", show);
+  view.addEventListener("toggle", () => shown && show({ detail: shown }));
+  document.addEventListener(SHOW_WIRE, (event) => {
+    view.open = true;
+    show(event);
+  });
   byId("encoding").addEventListener("change", (event) => (calls.text = event.target.value === "text"));
 }
 
 /** @param {import("./calls.js").Exchange} exchange */
 function exchangeView({ request, response, first, last, skipped, text, duration }) {
-  const parts = [h("h3", "Request")];
-  if (request) {
-    parts.push(head([`POST ${new URL(request.url).pathname}`, ...lines(request.headers)]));
-    parts.push(frameView({ flags: 0, payload: request.body.subarray(5) }, "The message", text));
-  }
-  parts.push(h("h3", "Response"));
-  if (!response) parts.push(h("p.hint", duration === null ? "Not yet." : "None that the browser would show."));
-  else parts.push(head([`HTTP ${response.status}`, ...lines(response.headers)]));
-  const frames = [...first.map(titled(0)), ...last.map(titled(first.length + skipped))];
-  if (skipped) frames.splice(first.length, 0, h("p.hint", `… ${skipped} more frames …`));
-  parts.push(...frames);
-  return parts;
-
-  function titled(before) {
-    return (one, index) => {
-      const title = one.flags === TRAILER_FLAG ? "The trailer" : `Message ${before + index + 1}`;
-      return frameView(one, title, text);
-    };
-  }
-}
-
-function head(rows) {
-  return h("pre.head", { tabindex: 0, "aria-label": "Head" }, rows.join("\n"));
+  const titled = (before) => (one, index) =>
+    frameView(one, one.flags === TRAILER_FLAG ? "The trailer" : `Message ${before + index + 1}`, text);
+  const sent = request && [
+    h("pre.head", [`POST ${new URL(request.url).pathname}`, ...lines(request.headers)].join("\n")),
+    frameView({ flags: 0, payload: request.body.subarray(5) }, "The message", text),
+  ];
+  const came = response && [
+    h("pre.head", [`HTTP ${response.status}`, ...lines(response.headers)].join("\n")),
+    ...first.map(titled(0)),
+    skipped > 0 && h("p.hint", `… ${skipped} more …`),
+    ...last.map(titled(first.length + skipped)),
+  ];
+  const nothing = duration === null ? "Nothing yet." : "Nothing that the browser would show.";
+  return [
+    h("div.direction", h("h3", "Request"), ...(sent ?? [h("p.hint", "Nothing was sent.")])),
+    h("div.direction", h("h3", "Response"), ...(came ?? [h("p.hint", nothing)])),
+  ];
 }
 
 /** A token on a screen is a token lost: its beginning is enough to know it by. */

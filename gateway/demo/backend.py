@@ -1,8 +1,7 @@
 """A gRPC backend as it should stand behind the gateway: mutual TLS, the gateway's identity, the caller's token.
 
 Rule: it cannot be started with less than mutual TLS, and leaving out the token has to be said (`require_token=False`).
-The ledger comes before the interceptors that refuse, so that what they refuse is counted too: then a count of zero says
-that nothing arrived.
+The ledger counts what arrives, also what is refused then: a count of zero says that nothing came.
 """
 
 import asyncio
@@ -60,9 +59,9 @@ class Backend:
         self.bind = bind
         self.port = 0
         self.ledger = Ledger()
-        identity = IdentityInterceptor(*((admit,) if isinstance(admit, str) else admit))
+        self._identity = IdentityInterceptor(*((admit,) if isinstance(admit, str) else admit))
         token = [TokenInterceptor(verify, required=require_token)] if verify else []
-        self._interceptors: list[grpc.aio.ServerInterceptor] = [self.ledger, identity, *token]
+        self._interceptors: list[grpc.aio.ServerInterceptor] = [self.ledger, self._identity, *token]
         self._pki = pki
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
@@ -76,6 +75,10 @@ class Backend:
     def open_streams(self) -> int:
         """How many calls are open now: HTTP/2 streams whose handler runs."""
         return self.ledger.open
+
+    def admit(self, *identities: str) -> None:
+        """Admits these in place of the former ones, from the next call on."""
+        self._identity.admit = identities
 
     async def start(self) -> int:
         """Serves, and returns the port. Raises OSError (EADDRINUSE) when `bind` names one that is taken."""

@@ -68,10 +68,10 @@ class IdentityInterceptor(Guard):
     exempt = HEALTH
 
     def __init__(self, *admit: str) -> None:
-        self._admit = admit
+        self.admit = admit
 
     async def check(self, context: Context) -> None:
-        admitted = [identity for identity in identities(context) if identity in self._admit]
+        admitted = [identity for identity in identities(context) if identity in self.admit]
         if not admitted:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this backend serves its gateway only")
         GATEWAY.set(admitted[0])

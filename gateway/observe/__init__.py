@@ -1,0 +1,1 @@
+"""What operators see: log.py writes events, calls.py logs and counts each call."""

@@ -148,12 +148,11 @@ class FrameSplitter(_FrameReader):
         while position < end:
             if not self._held and end - position >= PREFIX_SIZE:
                 flags, length = self._open(data, position)
-                size = PREFIX_SIZE + length
-                if size <= end - position:
-                    frames.append((flags, data[position + PREFIX_SIZE : position + size]))
-                    position += size
+                after = position + PREFIX_SIZE + length
+                if after <= end:
+                    frames.append((flags, data[position + PREFIX_SIZE : after]))
+                    position = after
                     continue
-                self._wanted = size
             piece = data[position : position + self._wanted - len(self._held)]
             self._held += piece
             position += len(piece)

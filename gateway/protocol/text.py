@@ -9,7 +9,6 @@ from binascii import Error, a2b_base64, b2a_base64
 
 from gateway.protocol.status import Code, WireError
 
-_EQUALS = ord("=")
 _segments = re.compile(rb"[^=]*==?|[^=]+").findall
 
 # The last two characters of a segment with padding: the unused bits of the last digit are zero.
@@ -36,7 +35,7 @@ class TextDecoder:
         else:
             self._carry = b""
         padding = data.find(b"=")
-        if padding < 0 or (padding >= len(data) - 2 and data[-1] == _EQUALS):
+        if padding < 0 or padding >= len(data) - 2:
             return _decode(data)
         return b"".join(map(_decode, _segments(data)))
 

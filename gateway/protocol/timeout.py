@@ -10,9 +10,10 @@ from gateway.protocol.status import Code, WireError
 
 MAX_TIMEOUT = 99_999_999 * 3600.0  # seconds
 
+_NANOS = 1_000_000_000
 _TIMEOUT = re.compile(rb"([0-9]+)([HMSmun])")
 _SECONDS = {b"H": 3600, b"M": 60, b"S": 1}
-_FRACTIONS = {b"m": 1_000, b"u": 1_000_000, b"n": 1_000_000_000}
+_FRACTIONS = {b"m": 1_000, b"u": 1_000_000, b"n": _NANOS}
 
 # From fine to coarse; each with how many of it make one of the next.
 _UNITS = ((b"n", 1000), (b"u", 1000), (b"m", 1000), (b"S", 60), (b"M", 60))
@@ -39,8 +40,8 @@ def render(seconds: float) -> bytes:
         return b"0n"
     seconds = min(seconds, MAX_TIMEOUT)
     whole = int(seconds)
-    amount = whole * 1_000_000_000 + round((seconds - whole) * 1e9)  # apart: their product would not be exact
-    if amount / 1e9 > seconds:
+    amount = whole * _NANOS + round((seconds - whole) * _NANOS)  # apart, and in integers: a product would not be exact
+    if amount / _NANOS > seconds:
         amount -= 1
     if not amount:
         return b"0n"

@@ -4,7 +4,8 @@ Rule: the models mirror the file. An attribute is a key, durations are seconds, 
 
     document.py     YAML -> plain values and the line of every key
     environment.py  ${NAME} and ${NAME:-default}
-    kind.py         kinds of value; address, header, method, origin, quantity, rate, target, token, url: their grammars
+    kind.py         kinds of value; address, algorithm, file, header, method, origin, quantity, rate, target, url: their
+                    grammars
     root.py         the whole file; a file for each section: listener, cors, auth, authorization, upstream, limits,
                     observability
     checks.py       what takes more than one key to judge

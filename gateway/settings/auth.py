@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from gateway.settings.algorithm import ALGORITHM_PATTERN, read_algorithm
 from gateway.settings.header import CLAIM_HEADER_PATTERN, read_claim_header
 from gateway.settings.kind import NAME, Secret, Text
 from gateway.settings.method import METHOD_PATTERN, read_method
 from gateway.settings.model import Section
 from gateway.settings.quantity import Duration
-from gateway.settings.token import ALGORITHM_PATTERN, read_algorithm
 from gateway.settings.url import DISCOVER, KEYS_PATTERN, URL_PATTERN, read_issuer, read_keys, read_url
 
 Method = Annotated[str, Text(read_method, METHOD_PATTERN, ("/shop.v1.Orders/GetOrder",))]

@@ -88,11 +88,11 @@ def _validate(data: object, base: Path) -> tuple[Settings | None, list[Finding]]
     except ValidationError as error:
         wrong = [explain(details) for details in error.errors(include_url=False)]
     # pydantic finds a list empty when all that it holds is bad, which is told already.
-    return None, [
-        finding
-        for finding in wrong
-        if finding.message != EMPTY or not any(other.key[:-1] == finding.key for other in wrong)
-    ]
+    return None, [finding for finding in wrong if finding.message != EMPTY or not _holds(finding.key, wrong)]
+
+
+def _holds(key: Key, findings: Iterable[Finding]) -> bool:
+    return any(len(finding.key) > len(key) and finding.key[: len(key)] == key for finding in findings)
 
 
 def _is_within(key: Key, places: Collection[Key]) -> bool:

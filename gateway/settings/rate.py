@@ -9,12 +9,12 @@ STORAGE_PATTERN = r"^(memory|rediss?://.+)$"
 
 
 def read_rate(text: str, _source: Source) -> str:
-    if not re.match(RATE_PATTERN, text):
+    if not re.fullmatch(RATE_PATTERN, text):
         refuse("must be a rate like 100/second, 20/minute or 500/hour")
     return text
 
 
 def read_storage(text: str, _source: Source) -> str:
-    if not re.match(STORAGE_PATTERN, text):
+    if not re.fullmatch(STORAGE_PATTERN, text):
         refuse("must be memory or a redis:// URL")  # the text is not repeated: it may hold a password
     return text

@@ -42,11 +42,12 @@ def load_credentials(settings: UpstreamSettings) -> Credentials | None:
 class Link:
     """One channel and how many calls are on it."""
 
-    __slots__ = ("_retired", "calls", "channel")
+    __slots__ = ("_retired", "calls", "channel", "closed")
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.calls = 0
+        self.closed = False
         self._retired = False
 
     def enter(self) -> None:
@@ -64,6 +65,7 @@ class Link:
             self._close()
 
     def _close(self) -> None:
+        self.closed = True
         task = asyncio.get_running_loop().create_task(self.channel.close())
         _closing.add(task)
         task.add_done_callback(_closing.discard)

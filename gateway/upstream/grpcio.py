@@ -96,6 +96,7 @@ class GrpcioStream:
         link.enter()
         # The task's first step runs in the next turn of the loop: by then a small request is here whole.
         self._task = self._loop.create_task(self._run())
+        self._task.add_done_callback(self._over)
 
     # -- UpstreamStream ------------------------------------------------------------------------------------------
 
@@ -186,7 +187,10 @@ class GrpcioStream:
                 self._writer.cancel()
             if self._rpc is not None:
                 self._rpc.cancel()
-            self._link.leave()
+
+    def _over(self, _task: asyncio.Task[None]) -> None:
+        """A callback, for a task that is cancelled before its first step never runs its `finally`."""
+        self._link.leave()
 
     async def _relay(self) -> None:
         reply, channel = self._reply, self._link.channel

@@ -44,12 +44,19 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
+@asynccontextmanager
+async def running(backend: Backend) -> AsyncIterator[Backend]:
+    await backend.start()
+    try:
+        yield backend
+    finally:
+        await backend.stop()
+
+
 @pytest.fixture
 async def backend(pki: Pki) -> AsyncIterator[Backend]:
-    backend = Backend(pki, verify=JwtVerifier(SIGNER.jwks, issuer=ISSUER, audience=AUDIENCE))
-    await backend.start()
-    yield backend
-    await backend.stop()
+    async with running(Backend(pki, verify=JwtVerifier(SIGNER.jwks, issuer=ISSUER, audience=AUDIENCE))) as backend:
+        yield backend
 
 
 def credentials(ca: Path, pair: Pair | None) -> grpc.ChannelCredentials:
@@ -252,35 +259,30 @@ async def test_the_certificate_is_judged_before_the_token(pki: Pki) -> None:
         seen.append(value)
         return {}
 
-    backend = Backend(pki, verify=verify)
-    await backend.start()
-    async with connect(backend, pki.ca, pki.stranger) as channel:
+    async with running(Backend(pki, verify=verify)) as backend, connect(backend, pki.ca, pki.stranger) as channel:
         await refusal(CALLS["Count"](demo_pb2_grpc.DemoStub(channel), authorization("any")))
-    await backend.stop()
     assert seen == []
 
 
 async def test_several_gateways_may_be_admitted(pki: Pki) -> None:
     admit = ("DNS:gateway.demo.internal", "DNS:stranger.demo.internal")
-    backend = Backend(pki, admit=admit, require_token=False)
-    await backend.start()
-    for pair, name in ((pki.gateway, admit[0]), (pki.stranger, admit[1])):
-        async with connect(backend, pki.ca, pair) as channel:
-            assert (await demo_pb2_grpc.DemoStub(channel).WhoAmI(pb.WhoAmIRequest())).gateway == name
-    await backend.stop()
+    async with running(Backend(pki, admit=admit, require_token=False)) as backend:
+        for pair, name in ((pki.gateway, admit[0]), (pki.stranger, admit[1])):
+            async with connect(backend, pki.ca, pair) as channel:
+                assert (await demo_pb2_grpc.DemoStub(channel).WhoAmI(pb.WhoAmIRequest())).gateway == name
 
 
 async def test_a_token_may_be_left_out_where_it_is_not_required_but_not_be_bad(pki: Pki) -> None:
     verify = JwtVerifier(SIGNER.jwks, issuer=ISSUER, audience=AUDIENCE)
-    backend = Backend(pki, verify=verify, require_token=False)
-    await backend.start()
-    async with connect(backend, pki.ca, pki.gateway) as channel:
+    async with (
+        running(Backend(pki, verify=verify, require_token=False)) as backend,
+        connect(backend, pki.ca, pki.gateway) as channel,
+    ):
         stub: Any = demo_pb2_grpc.DemoStub(channel)
         assert (await stub.WhoAmI(pb.WhoAmIRequest())).subject == ""
         assert (await stub.WhoAmI(pb.WhoAmIRequest(), metadata=authorization(token()))).subject == "reader@demo"
         error = await refusal(stub.WhoAmI(pb.WhoAmIRequest(), metadata=BAD_TOKENS["expired"]))
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-    await backend.stop()
 
 
 def test_required_tokens_need_something_that_verifies_them(pki: Pki) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,13 @@ import yaml
 
 from gateway.app import Gateway
 from gateway.demo.pb import demo_pb2
+from gateway.demo.pki import Pki
 from gateway.demo.world import DemoWorld
-from gateway.protocol import trailers
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Status
 from gateway.request import Pages
 from gateway.settings import parse
+from tests.support.frames import message, take_apart
 
 ORIGIN = "http://page.test"
 BINARY = "application/grpc-web+proto"
@@ -84,37 +84,29 @@ class RunningGateway:
         return await self.post(DEMO + "Echo", message(demo_pb2.EchoRequest(text=text)), **options)
 
 
-def message(protobuf: Any, flags: int = 0) -> bytes:
-    """A protobuf message as one frame."""
-    body = protobuf if isinstance(protobuf, bytes) else protobuf.SerializeToString()
-    return struct.pack(">BI", flags, len(body)) + body
-
-
-def take_apart(body: bytes) -> tuple[list[bytes], Status, Headers]:
-    """Messages and trailers of a whole binary reply; exactly one trailer frame, which is the last."""
-    messages: list[bytes] = []
-    offset = 0
-    while True:
-        flags, length = struct.unpack_from(">BI", body, offset)
-        data = body[offset + 5 : offset + 5 + length]
-        assert len(data) == length, "a truncated frame"
-        offset += 5 + length
-        if flags & 0x80:
-            assert offset == len(body), "bytes after the trailer frame"
-            status, metadata = trailers.decode(data)
-            return messages, status, metadata
-        messages.append(data)
-
-
 @contextlib.asynccontextmanager
-async def running(change: Change | None = None, *, pages: Pages | None = None) -> AsyncIterator[RunningGateway]:
-    """The demo's world with a gateway on free ports; `change` edits the configuration, a plain dictionary, before."""
+async def running(
+    change: Change | None = None,
+    *,
+    pki_change: Callable[[dict[str, Any], Pki], None] | None = None,
+    pages: Pages | None = None,
+    admit: tuple[str, ...] | None = None,
+) -> AsyncIterator[RunningGateway]:
+    """The demo's world with a gateway on free ports; `change` edits the configuration, a plain dictionary, before.
+
+    `pki_change` does so with the certificates at hand. `admit`: client certificates that the backend admits, in place
+    of the demo's one.
+    """
     async with DemoWorld(http_port=0, https_port=0, issuer_port=0, admin_port=0) as world:
+        if admit is not None:
+            world.backend.admit(*admit)
         configuration = yaml.safe_load(world.config_path.read_text())
         configuration["cors"]["allow_origins"].append(ORIGIN)
         configuration["observability"]["log"]["access"] = False
         if change is not None:
             change(configuration)
+        if pki_change is not None:
+            pki_change(configuration, world.pki)
         gateway = Gateway(parse(json.dumps(configuration), world.config_path.parent), pages=pages)
         async with aiohttp.ClientSession(auto_decompress=False) as session:
             try:

@@ -101,14 +101,15 @@ class KeyWorld:
     other_issuer: str = "https://other.test/"
     audience: str = "grpc-api"
     now: Callable[[], float] = time.time
-    rsa: rsa.RSAPrivateKey = field(default_factory=lambda: rsa_key("a"))
-    ec: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec_key("a"))
+    rsa_private: rsa.RSAPrivateKey = field(default_factory=lambda: rsa_key("a"))
+    ec_private: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec_key("a"))
 
     def jwks(self) -> bytes:
         """The document of `issuer`. Half of it is of no use, and a gateway must not use it."""
         return jwks(
-            jwk(self.rsa, "rsa"),
-            jwk(self.ec, "ec"),
+            jwk(self.rsa_private, "rsa"),
+            jwk(rsa_key("next"), "next"),
+            jwk(self.ec_private, "ec"),
             jwk(ec_key("p384"), "p384"),
             jwk(rsa_key("weak", 1024), "weak"),
             jwk(rsa_key("enc"), "enc", use="enc"),
@@ -144,7 +145,7 @@ class KeyWorld:
         key: PrivateKey | None = None,
         sign: Callable[[bytes], bytes] | None = None,
     ) -> bytes:
-        """A token by the key `rsa` and RS256, unless told otherwise. `header` adds members, `...` takes one away; bytes
+        """A token by `rsa_private` and RS256, unless told otherwise. `header` adds members, `...` takes one away; bytes
         are taken as they are. `sign` replaces the signature."""
         members: dict[str, object] = {"alg": "RS256", "typ": "at+jwt", "kid": "rsa"}
         if isinstance(header, bytes):
@@ -154,10 +155,10 @@ class KeyWorld:
             raw_header = json.dumps({name: value for name, value in members.items() if value is not ...}).encode()
         payload = claims if isinstance(claims, bytes) else json.dumps(claims or self.claims()).encode()
         algorithm = members["alg"] if isinstance(members["alg"], str) and members["alg"][2:] in _HASHES else "RS256"
-        return compact(raw_header, payload, sign or signer(key or self.rsa, algorithm))
+        return compact(raw_header, payload, sign or signer(key or self.rsa_private, algorithm))
 
     def es256(self, *, sign: Callable[[bytes], bytes] | None = None) -> bytes:
-        return self.token(header={"alg": "ES256", "kid": "ec"}, key=self.ec, sign=sign)
+        return self.token(header={"alg": "ES256", "kid": "ec"}, key=self.ec_private, sign=sign)
 
 
 def authorization(token: bytes) -> list[Header]:
@@ -210,7 +211,7 @@ def _raw(name: str, change: Callable[[KeyWorld, bytes], bytes]) -> Case:
 
 
 def _hmac_with_public_key(world: KeyWorld) -> bytes:
-    pem = world.rsa.public_key().public_bytes(
+    pem = world.rsa_private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return world.token(header={"alg": "HS256"}, sign=lambda data: hmac.digest(pem, data, hashlib.sha256))
@@ -236,7 +237,7 @@ def _padded_payload(world: KeyWorld) -> bytes:
         claims["sub"] = f"{claims['sub']}e"
     header = b64(json.dumps({"alg": "RS256", "typ": "at+jwt", "kid": "rsa"}).encode())
     signed = header + b"." + base64.urlsafe_b64encode(json.dumps(claims).encode())
-    return signed + b"." + b64(signer(world.rsa, "RS256")(signed))
+    return signed + b"." + b64(signer(world.rsa_private, "RS256")(signed))
 
 
 def _with_own_key(world: KeyWorld) -> bytes:
@@ -245,7 +246,7 @@ def _with_own_key(world: KeyWorld) -> bytes:
 
 
 def _der_signature(world: KeyWorld) -> bytes:
-    return world.es256(sign=lambda data: world.ec.sign(data, ec.ECDSA(hashes.SHA256())))
+    return world.es256(sign=lambda data: world.ec_private.sign(data, ec.ECDSA(hashes.SHA256())))
 
 
 def _two_headers(world: KeyWorld) -> list[Header]:

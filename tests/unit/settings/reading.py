@@ -1,6 +1,8 @@
 """Reads small configurations, and says what was wrong with them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway.settings import Settings, SettingsError, parse
 
@@ -10,13 +12,23 @@ ISSUER = "auth: {issuers: [{issuer: 'https://login.example.com/', audiences: [ap
 
 
 def read(
-    rest: str = "", *, listeners: str = LISTENERS, upstreams: str = UPSTREAMS, base: Path = Path("/etc"), **environ: str
+    rest: str = "",
+    *,
+    listeners: str = LISTENERS,
+    upstreams: str = UPSTREAMS,
+    base: Path = Path("/etc"),
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Settings:
     return parse(listeners + upstreams + rest, base, environ)
 
 
 def told(
-    rest: str = "", *, listeners: str = LISTENERS, upstreams: str = UPSTREAMS, base: Path = Path("/etc"), **environ: str
+    rest: str = "",
+    *,
+    listeners: str = LISTENERS,
+    upstreams: str = UPSTREAMS,
+    base: Path = Path("/etc"),
+    environ: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """The problems, each as its line; none if the configuration is fine."""
     try:

@@ -48,7 +48,7 @@ def test_an_unset_variable_is_told_with_its_key_and_name() -> None:
 
 @pytest.mark.parametrize("text", ["${}", "${1A}", "${NAME:default}", "${NAME", "${a-b}"])
 def test_what_is_no_reference_is_told(text: str) -> None:
-    (problem,) = told(f"drain: '{text}'\n", NAME="5s")
+    (problem,) = told(f"drain: '{text}'\n", environ={"NAME": "5s"})
     assert problem.startswith(f"gateway.yaml:3: drain: not a variable: {text} ")
 
 
@@ -57,7 +57,7 @@ def test_the_environment_gives_values_of_every_kind() -> None:
 limits: {max_calls: "${CALLS}", max_metadata: "${SIZE}", default_deadline: "${NONE:-none}"}
 cors: {allow_credentials: "${BOOL}", max_age: "${AGE}"}
 """
-    settings = read(rest, CALLS="7", SIZE="4KiB", BOOL="true", AGE="90s")
+    settings = read(rest, environ={"CALLS": "7", "SIZE": "4KiB", "BOOL": "true", "AGE": "90s"})
     assert settings.limits.max_calls == 7
     assert settings.limits.max_metadata == 4096
     assert settings.limits.default_deadline is None
@@ -67,8 +67,7 @@ cors: {allow_credentials: "${BOOL}", max_age: "${AGE}"}
 
 def test_a_secret_is_in_no_message() -> None:
     rest = "auth: {introspection: {url: '${S}', client_id: '${S}', client_secret: '${S}', cache: '${S}'}, x: '${S}'}\n"
-    problems = told(
-        rest + "cors: {max_age: '${S}', require_origin: '${S}'}\nlimits: {max_calls: '${S}'}\n", S="hunter2"
-    )
+    rest += "cors: {max_age: '${S}', require_origin: '${S}'}\nlimits: {max_calls: '${S}'}\n"
+    problems = told(rest, environ={"S": "hunter2"})
     assert len(problems) == 6
     assert "hunter2" not in "".join(problems)

@@ -1,5 +1,7 @@
 """Durations and sizes."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,9 +34,7 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize(
-    "text", ["", "s", "-1s", "+1s", "1 s", " 1s", "1e3s", "٣s", "1,5s", ".5s", "1.s", "1s1s", "inf"]
-)
+@pytest.mark.parametrize("text", ["", "s", "-1s", "+1s", "1 s", " 1s", "1e3s", "٣s", "1,5s", ".5s", "1s1s", "inf"])
 def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError, match="like 500ms, 10s, 5m or 2h"):
         parse_duration(text)
@@ -50,9 +50,8 @@ def test_no_durations(text: str) -> None:
     ],
 )
 def test_a_wrong_unit_is_told(text: str, message: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011: the whole message is compared
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_duration(text)
-    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -65,9 +64,8 @@ def test_a_wrong_unit_is_told(text: str, message: str) -> None:
     ],
 )
 def test_a_wrong_size_is_told(text: str, message: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011: the whole message is compared
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         parse_size(text)
-    assert str(caught.value) == message
 
 
 @given(st.integers(0, 10**6), st.sampled_from(list(SECONDS)))

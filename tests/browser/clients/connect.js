@@ -1,0 +1,21 @@
+/** @connectrpc/connect-web: binary gRPC-Web over fetch. */
+
+import { fromJson, toJson } from "@bufbuild/protobuf";
+import { ConnectError, createClient } from "@connectrpc/connect";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { Demo, OK, errorInfo, methodOf } from "./demo.js";
+
+export async function callByConnect({ url, method: name, request, metadata, deadline, signal }, onMessage) {
+  const { input, output, localName, methodKind } = methodOf(name);
+  const call = createClient(Demo, createGrpcWebTransport({ baseUrl: url }))[localName];
+  const options = { headers: metadata, timeoutMs: deadline ?? undefined, signal };
+  const message = fromJson(input, request);
+  try {
+    if (methodKind === "unary") onMessage(toJson(output, await call(message, options)));
+    else for await (const reply of call(message, options)) onMessage(toJson(output, reply));
+    return OK;
+  } catch (error) {
+    const { code, rawMessage, details } = ConnectError.from(error);
+    return { code, message: rawMessage, details: details.map(({ value }) => errorInfo(value)) };
+  }
+}

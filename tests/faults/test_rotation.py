@@ -1,0 +1,133 @@
+"""Certificates that are renewed while calls and streams run: nothing fails, and the backend sees the new identity."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway import reload
+from gateway.demo.pb import demo_pb2
+from gateway.demo.pki import Pair, Pki
+from tests.support.frames import message
+from tests.support.gateway import DEMO, Reply, RunningGateway, eventually, running
+
+OLD, NEW = "gateway.demo.internal", "renewed.demo.internal"
+ADMITTED = (f"DNS:{OLD}", f"DNS:{NEW}")
+
+
+async def who(gateway: RunningGateway) -> str:
+    """The identity that the backend sees."""
+    reply = await gateway.post(DEMO + "WhoAmI", message(demo_pb2.WhoAmIRequest()))
+    assert reply.code == 0, reply.status
+    return demo_pb2.WhoAmIReply.FromString(reply.messages[0]).gateway
+
+
+async def count(gateway: RunningGateway, number: int, interval_ms: int) -> Reply:
+    return await gateway.post(DEMO + "Count", message(demo_pb2.CountRequest(count=number, interval_ms=interval_ms)))
+
+
+async def test_renewed_files_take_effect_under_load_and_nothing_fails() -> None:
+    async with running(admit=ADMITTED) as gateway:
+        assert await who(gateway) == ADMITTED[0]
+        seen: list[str] = []
+        stop = asyncio.Event()
+
+        async def load() -> None:
+            while not stop.is_set():
+                seen.append(await who(gateway))
+
+        streams = [asyncio.create_task(count(gateway, 40, 25)) for _ in range(5)]
+        callers = [asyncio.create_task(load()) for _ in range(4)]
+        await eventually(lambda: len(seen) > 20)
+        for name in (NEW, OLD, NEW):
+            gateway.world.pki.issue("gateway", name)
+            await eventually(lambda name=name: seen[-1] == f"DNS:{name}", 10)  # type: ignore[misc]
+        stop.set()
+        await asyncio.gather(*callers)
+        for reply in await asyncio.gather(*streams):
+            assert reply.code == 0
+            assert len(reply.messages) == 40
+        assert await who(gateway) == ADMITTED[1]
+
+
+async def test_a_stream_stays_on_the_old_identity_until_it_ends_and_then_the_old_connection_closes() -> None:
+    async with running(admit=ADMITTED) as gateway:
+        channels = gateway.gateway.upstream("demo").channels
+        old = channels.take()
+        stream = asyncio.create_task(count(gateway, 20, 50))
+        await eventually(lambda: old.calls == 1)
+        gateway.world.pki.issue("gateway", NEW)
+        await eventually(lambda: channels.take() is not old, 10)
+        assert await who(gateway) == ADMITTED[1]
+        assert old.calls == 1
+        assert (await stream).code == 0
+        await eventually(lambda: old.closed)
+
+
+@pytest.mark.parametrize("garbage", ["certificate", "private_key"])
+async def test_a_bad_pair_is_refused_and_alarmed_and_the_old_one_goes_on(
+    garbage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "PATIENCE", 0.1)
+    async with running(admit=ADMITTED) as gateway:
+        pair = gateway.world.pki.gateway
+        good = {path: path.read_bytes() for path in (pair.certificate, pair.private_key)}
+        with capture_logs() as events:
+            getattr(pair, garbage).write_text("-----BEGIN NONSENSE-----\n")
+            await eventually(lambda: any(event["event"] == "certificate_refused" for event in events), 10)
+        assert await who(gateway) == ADMITTED[0]
+        assert await alarm(gateway)
+        for path, content in good.items():
+            path.write_bytes(content)
+        gateway.world.pki.issue("gateway", NEW)
+        await eventually_who(gateway, ADMITTED[1])
+        assert not await alarm(gateway)
+
+
+async def test_a_pair_written_one_file_after_the_other_raises_no_alarm() -> None:
+    async with running(admit=ADMITTED) as gateway:
+        pair = gateway.world.pki.gateway
+        renewed = gateway.world.pki.issue("renewed", NEW)
+        with capture_logs() as events:
+            pair.certificate.write_bytes(renewed.certificate.read_bytes())
+            await asyncio.sleep(0.6)  # longer than the watcher waits for files to settle
+            pair.private_key.write_bytes(renewed.private_key.read_bytes())
+            await eventually_who(gateway, ADMITTED[1])
+        assert all(event["event"] != "certificate_refused" for event in events)
+
+
+async def test_a_folder_that_a_symbolic_link_points_to_may_be_swapped(tmp_path: Path) -> None:
+    """As Kubernetes renews a mounted secret: a new folder, then one rename of the link to it."""
+
+    def provide(version: str, pair: Pair) -> None:
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "tls.crt").write_bytes(pair.certificate.read_bytes())
+        (folder / "tls.key").write_bytes(pair.private_key.read_bytes())
+        (tmp_path / "..new").symlink_to(folder)
+        (tmp_path / "..new").replace(tmp_path / "..data")
+
+    def mount(configuration: dict[str, Any], pki: Pki) -> None:
+        provide("v1", pki.gateway)
+        tls = configuration["upstreams"]["demo"]["tls"]
+        for key, name in (("certificate", "tls.crt"), ("private_key", "tls.key")):
+            (tmp_path / name).symlink_to(tmp_path / "..data" / name)
+            tls[key] = str(tmp_path / name)
+
+    async with running(pki_change=mount, admit=ADMITTED) as gateway:
+        assert await who(gateway) == ADMITTED[0]
+        provide("v2", gateway.world.pki.issue("renewed", NEW))
+        await eventually_who(gateway, ADMITTED[1])
+
+
+async def eventually_who(gateway: RunningGateway, identity: str) -> None:
+    async with asyncio.timeout(10):
+        while await who(gateway) != identity:
+            await asyncio.sleep(0.05)
+
+
+async def alarm(gateway: RunningGateway) -> bool:
+    async with gateway.session.get(f"{gateway.gateway.admin_url}/metrics") as response:
+        return 'gateway_certificate_refused{upstream="demo"} 1.0' in await response.text()

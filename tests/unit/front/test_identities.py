@@ -1,0 +1,28 @@
+"""The names that a client certificate proves."""
+
+from gateway.front.identities import identities_of
+
+
+def test_each_kind_of_name() -> None:
+    certificate = {
+        "subject": ((("organizationName", "Shop"),), (("commonName", "batch"),)),
+        "subjectAltName": (
+            ("DNS", "ops.internal"),
+            ("URI", "spiffe://shop/batch"),
+            ("IP Address", "10.0.0.1"),
+            ("email", "ops@shop.test"),
+            ("DirName", "ignored"),
+        ),
+    }
+    assert identities_of(certificate) == (
+        "DNS:ops.internal",
+        "spiffe://shop/batch",
+        "IP:10.0.0.1",
+        "email:ops@shop.test",
+        "CN:batch",
+    )
+
+
+def test_no_certificate_proves_nothing() -> None:
+    assert identities_of(None) == ()
+    assert identities_of({}) == ()

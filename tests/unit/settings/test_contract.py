@@ -1,0 +1,145 @@
+"""The whole contract of the file is known; what is not built yet is refused by name, and nothing else is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.settings import Settings, SettingsError, parse
+from gateway.settings.document import read
+from gateway.settings.outline import sections
+from tests.unit.settings.reading import UPSTREAMS, told
+
+CONTRACT = Path(__file__).parents[1] / "data" / "contract.yaml"
+EXAMPLE = Path(__file__).parents[3] / "gateway.example.yaml"
+CHOSEN = {"shop", "x-user-id"}  # names that the author of the file chose
+ENVIRON = {"INTROSPECTION_SECRET": "hunter2"}
+NAMED_FILES = (
+    "tls/server.pem",
+    "tls/server.key",
+    "tls/ca.pem",
+    "tls/client.pem",
+    "tls/client.key",
+    "protos/shop.binpb",
+)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    for name in NAMED_FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def keys_of(text: str) -> set[str]:
+    """The keys that a file gives, those on a commented line too."""
+    return names_in(read(text, "x.yaml").data) | set(re.findall(r"^ *# ([a-z_]+): ", text, re.MULTILINE))
+
+
+def names_in(data: object) -> set[str]:
+    if isinstance(data, dict):
+        return set(data).union(*map(names_in, data.values()))
+    return set().union(*map(names_in, data)) if isinstance(data, list) else set()
+
+
+def test_what_is_not_built_is_refused_by_name_and_line(base: Path) -> None:
+    text = CONTRACT.read_text()
+    with pytest.raises(SettingsError) as caught:
+        parse(text, base, ENVIRON)
+    lines = text.splitlines()
+    assert [
+        (problem.key, problem.message, lines[(problem.line or 0) - 1].strip(" -").partition(":")[0])
+        for problem in caught.value.problems
+    ] == [
+        ("listeners[0].http2", "not supported yet", "http2"),
+        ("upstreams.shop.outlier_detection", "not supported yet", "outlier_detection"),
+        ("limits.rate", "not supported yet", "rate"),
+    ]
+
+
+UPSTREAM = UPSTREAMS.rstrip()[:-2]  # open at its end
+
+
+@pytest.mark.parametrize(
+    ("key", "sections"),
+    [
+        ("listeners[0].http2", {"listeners": "listeners: [{bind: '127.0.0.1:1', http2: true}]\n"}),
+        ("upstreams.shop.transport", {"upstreams": f"{UPSTREAM}, transport: h2}}}}\n"}),
+        ("upstreams.shop.balance", {"upstreams": f"{UPSTREAM}, balance: least_request}}}}\n"}),
+        ("upstreams.shop.idempotent_methods", {"upstreams": f"{UPSTREAM}, idempotent_methods: [/a.B/C]}}}}\n"}),
+        ("upstreams.shop.health_check", {"upstreams": f"{UPSTREAM}, health_check: true}}}}\n"}),
+        ("upstreams.shop.outlier_detection", {"upstreams": f"{UPSTREAM}, outlier_detection: {{}}}}}}\n"}),
+        ("limits.max_calls_per_peer", {"rest": "limits: {max_calls_per_peer: 5}\n"}),
+        ("limits.rate", {"rest": "limits: {rate: [{key: peer, limit: 1/second}]}\n"}),
+        ("limits.rate_storage", {"rest": "limits: {rate_storage: 'redis://:hunter2@cache'}\n"}),
+        ("observability.tracing.otlp", {"rest": "observability: {tracing: {otlp: 'http://localhost:4317'}}\n"}),
+        ("workers", {"rest": "workers: 2\n"}),
+    ],
+)
+def test_each_unbuilt_value_is_refused(key: str, sections: dict[str, Any]) -> None:
+    (problem,) = told(**sections)
+    assert f": {key}: not supported yet (hint: leave it out" in problem
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"listeners": "listeners: [{bind: '127.0.0.1:1', http2: false}]\n"},
+        {"upstreams": f"{UPSTREAM}, transport: grpcio, balance: round_robin, idempotent_methods: []}}}}\n"},
+        {"upstreams": f"{UPSTREAM}, transport: auto, health_check: false, outlier_detection: null}}}}\n"},
+        {"rest": "limits: {max_calls_per_peer: none, rate: [], rate_storage: memory}\n"},
+        {"rest": "observability: {tracing: {otlp: null}}\nworkers: 1\n"},
+    ],
+)
+def test_a_value_that_says_what_is_built_is_accepted(sections: dict[str, Any]) -> None:
+    assert told(**sections) == []
+
+
+def test_the_models_know_every_key_of_the_contract_and_no_other() -> None:
+    contract = keys_of(CONTRACT.read_text()) - CHOSEN
+    known = {name for _, section in sections() for name in section.model_fields}
+    assert contract - known == set()
+    assert known - contract == {"allow_plaintext", "allow_insecure_tokens"}  # the contract has them in comments only
+
+
+def test_the_example_is_fine(base: Path) -> None:
+    settings = parse(EXAMPLE.read_text(), base, ENVIRON, "gateway.example.yaml")
+    assert settings.upstreams["shop"].tls is not None
+    assert settings.upstreams["shop"].tls.ca == base / "tls" / "ca.pem"
+
+
+def test_the_example_shows_every_key_that_works_and_no_other() -> None:
+    unbuilt = {
+        *("http2", "balance", "idempotent_methods", "health_check", "outlier_detection", "consecutive_failures"),
+        *("eject_for", "max_calls_per_peer", "rate", "rate_storage", "key", "limit", "burst", "tracing", "otlp"),
+        "workers",
+    }
+    known = {name for _, section in sections() for name in section.model_fields}
+    assert known - keys_of(EXAMPLE.read_text()) == unbuilt | {"allow_plaintext"}
+    assert "allow_plaintext: true" in EXAMPLE.read_text()
+
+
+def test_the_example_shows_the_defaults(base: Path) -> None:
+    """What the example says of optional values, other than those it gives "for example", changes nothing."""
+    written = parse(EXAMPLE.read_text(), base, ENVIRON).redacted()
+    least = Settings.model_validate(
+        {
+            "listeners": written["listeners"],
+            "upstreams": {"shop": {"services": ["a.B"], "targets": ["a:1"]}},
+            "auth": {"issuers": [{"issuer": "https://a.example", "audiences": ["a"]}]},
+        }
+    ).redacted()
+    for section in ("admin", "limits", "observability", "drain", "workers"):
+        assert written[section] == least[section]
+    assert written["cors"] | {"allow_origins": []} == least["cors"]
+    assert written["auth"]["public_methods"] == least["auth"]["public_methods"]
+    assert written["auth"]["issuers"][0] | {"issuer": 0, "audiences": 0} == (
+        least["auth"]["issuers"][0] | {"issuer": 0, "audiences": 0}
+    )
+    given = {"services", "targets", "tls"}
+    assert {key: value for key, value in written["upstreams"]["shop"].items() if key not in given} == {
+        key: value for key, value in least["upstreams"]["shop"].items() if key not in given
+    }

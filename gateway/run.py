@@ -60,7 +60,6 @@ def dev(
     configuration = {
         "listeners": [{"bind": f"127.0.0.1:{port}"}],
         "admin": None,
-        "authorization": {"default": "authenticated"},
         "upstreams": {"dev": upstream},
         "observability": {"log": {"format": "console", "level": "debug" if debug else "info"}},
         "drain": "1s",

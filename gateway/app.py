@@ -73,7 +73,7 @@ class Gateway:
         self._bound: list[Bound] = []
         self._admin: web.AppRunner | None = None
         self._renewals: list[CertificateRenewal] = []
-        self._watchers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -88,6 +88,7 @@ class Gateway:
             await self._tokens.start()
             self._snapshot = self._make_snapshot()
             self._watch_certificates()
+            self._tasks.append(asyncio.create_task(self._tick()))
             await self._listen()
             self._publish_gauges()
         except DescriptorsError as error:
@@ -188,7 +189,7 @@ class Gateway:
             renewal = CertificateRenewal(name, upstream.channels)
             self._renewals.append(renewal)
             files = [file for file in (tls.ca, tls.certificate, tls.private_key) if file is not None]
-            self._watchers.append(asyncio.create_task(watch(files, renewal.files_changed)))
+            self._tasks.append(asyncio.create_task(watch(files, renewal.files_changed)))
 
     def _publish_gauges(self) -> None:
         def gauge(name: str, text: str, read: Callable[[], float]) -> None:
@@ -224,6 +225,12 @@ class Gateway:
                 missing[f"upstream {name}"] = "no target can be reached"
         return missing
 
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            for exchange in tuple(self._front.exchanges):
+                exchange.call.tick()
+
     # -- stop ----------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
@@ -234,14 +241,10 @@ class Gateway:
         if self._bound:
             self._server.pre_shutdown()
             log.info("draining", calls=len(self._front.exchanges), seconds=self.settings.drain)
-            await self._until_no_calls(self.settings.drain)
+            await self._front.until_empty(self.settings.drain)
             for exchange in list(self._front.exchanges):
                 exchange.call.fail(GOING_DOWN, "drain")
-            await self._until_no_calls(LAST_WORDS)
-
-    async def _until_no_calls(self, seconds: float) -> None:
-        if self._front.exchanges:
-            await asyncio.wait([exchange.over for exchange in self._front.exchanges], timeout=seconds)
+            await self._front.until_empty(LAST_WORDS)
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""
@@ -249,9 +252,9 @@ class Gateway:
             bound.server.close()
         if self._bound:
             await self._server.shutdown(0.1)
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._admin is not None:
             await self._admin.cleanup()
         await self._tokens.close()

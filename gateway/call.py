@@ -43,10 +43,10 @@ class Call:
     """One call. Make it, `start` it, feed it what arrives at the two ends."""
 
     __slots__ = (
-        "_decoder", "_gate_entered", "_head_sent", "_held", "_held_size", "_idle_timer", "_last_moved", "_reply_walker",
-        "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream", "deadline", "downstream",
-        "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen", "started", "status",
-        "subject",
+        "_decoder", "_expires_at", "_gate_entered", "_head_sent", "_held", "_held_size", "_moved_at", "_moved_bytes",
+        "_reply_walker", "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream", "deadline",
+        "downstream", "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen", "started",
+        "status", "subject",
     )  # fmt: skip
 
     def __init__(self, head: CallHead, downstream: Downstream, road: Roadside) -> None:
@@ -72,8 +72,9 @@ class Call:
         self._head_sent = False
         self._gate_entered = False
         self._timer: Timer | None = None
-        self._idle_timer: Timer | None = None
-        self._last_moved = 0.0
+        self._expires_at: float | None = None  # seconds since the epoch
+        self._moved_bytes = -1  # both ways together, when a tick last looked
+        self._moved_at = 0.0  # clock time
 
     @property
     def request_messages(self) -> int:
@@ -129,8 +130,8 @@ class Call:
             return
         self._upstream = opened
         self._state = State.OPEN
-        self._watch_expiry(decision.expires_at)
-        self._watch_idleness()
+        self._expires_at = decision.expires_at
+        self._moved_at = self._road.clock.time()
         self._release_held()
 
     def _upstream_metadata(self, permit: Permit) -> Headers:
@@ -191,7 +192,6 @@ class Call:
         if self._upstream is None or self._state is not State.OPEN:
             return
         self.request_bytes_seen += len(data)
-        self._moved()
         try:
             if self._decoder is not None:
                 data = self._decoder.feed(data)
@@ -232,7 +232,6 @@ class Call:
             return
         if not self._head_sent:
             self.reply_head([])
-        self._moved()
         self._send(data)
 
     def reply_end(self, status: Status, metadata: Headers) -> None:
@@ -262,37 +261,18 @@ class Call:
     def _deadline_passed(self) -> None:
         self.fail(Status(Code.DEADLINE_EXCEEDED, "the deadline passed"), "deadline")
 
-    def _watch_expiry(self, expires_at: float | None) -> None:
-        """One timer serves the deadline and the token's expiry: whichever comes first."""
-        if expires_at is None:
-            return
+    def tick(self) -> None:
+        """About once a second: what need not be kept to the millisecond costs a call no timer of its own."""
         road = self._road
-        expiry = road.clock.time() + expires_at - road.wall_clock()
-        if self.deadline is None or expiry < self.deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = road.clock.call_at(expiry, self._token_expired)
-
-    def _token_expired(self) -> None:
-        self.fail(Status(Code.UNAUTHENTICATED, "the access token expired during the call"), "token_expired_midway")
-
-    def _watch_idleness(self) -> None:
-        idle = self._road.limits.stream_idle
-        if idle is not None:
-            self._last_moved = self._road.clock.time()
-            self._idle_timer = self._road.clock.call_at(self._last_moved + idle, self._check_idleness)
-
-    def _moved(self) -> None:
-        if self._idle_timer is not None:
-            self._last_moved = self._road.clock.time()
-
-    def _check_idleness(self) -> None:
-        idle = self._road.limits.stream_idle or 0.0
-        due = self._last_moved + idle
-        if due > self._road.clock.time():
-            self._idle_timer = self._road.clock.call_at(due, self._check_idleness)
-        else:
-            self.fail(Status(Code.UNAVAILABLE, "the stream was idle for too long"), "stream_idle")
+        if self._expires_at is not None and self._expires_at <= road.wall_clock():
+            status = Status(Code.UNAUTHENTICATED, "the access token expired during the call")
+            self.fail(status, "token_expired_midway")
+        elif (idle := road.limits.stream_idle) is not None and self._state is State.OPEN:
+            moved = self.request_bytes_seen + self.reply_bytes_seen
+            if moved != self._moved_bytes:
+                self._moved_bytes, self._moved_at = moved, road.clock.time()
+            elif self._moved_at + idle <= road.clock.time():
+                self.fail(Status(Code.UNAVAILABLE, "the stream was idle for too long"), "stream_idle")
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -326,10 +306,9 @@ class Call:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.cancel()
-        for timer in (self._timer, self._idle_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._idle_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._gate_entered:
             self._road.gate.leave()
         self._road.observer.settled(self)

@@ -51,10 +51,7 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group(
-    cls=_InOrder,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
-)
+@click.group(cls=_InOrder, context_settings=CONTEXT)
 @click.version_option(package_name=PROGRAM, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def commands() -> None:
     """A gRPC-Web gateway: browsers in front, native gRPC over mutual TLS behind.
@@ -79,18 +76,7 @@ config_option = click.option(
     help="The configuration.  [default: $GATEWAY_CONFIG, or ./gateway.yaml]",
 )
 debug_option = click.option("--debug", is_flag=True, help="Show tracebacks, and log everything.")
-
-
-class _Port(click.ParamType[int]):
-    name = "port"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if not str(value).isdecimal() or int(str(value)) > 65535:
-            self.fail("must be a number from 0 to 65535", param, ctx)
-        return int(str(value))
-
-
-PORT = _Port()
+PORT = click.IntRange(0, 65535)
 
 
 def _one_worker(_ctx: click.Context, _parameter: click.Parameter, workers: int | None) -> int | None:
@@ -162,9 +148,9 @@ def _problems_of(config: Path, *, offline: bool) -> "list[Problem]":
 
 
 @commands.command()
-@click.option("--http-port", type=PORT, default=8080, help="The sample page, and calls in plaintext.")
-@click.option("--https-port", type=PORT, default=8443, help="The same over TLS.")
-@click.option("--issuer-port", type=PORT, default=8081, help="The OAuth2 issuer.")
+@click.option("--http-port", type=PORT, metavar="PORT", default=8080, help="The sample page, and calls in plaintext.")
+@click.option("--https-port", type=PORT, metavar="PORT", default=8443, help="The same over TLS.")
+@click.option("--issuer-port", type=PORT, metavar="PORT", default=8081, help="The OAuth2 issuer.")
 @debug_option
 def demo(http_port: int, https_port: int, issuer_port: int, debug: bool) -> None:
     """Show it all, on this machine.
@@ -200,7 +186,7 @@ PEM = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, 
 
 @commands.command()
 @click.argument("target", metavar="HOST:PORT", callback=_target)
-@click.option("--port", type=PORT, default=8080, help="Where browsers call, on this machine only.")
+@click.option("--port", type=PORT, metavar="PORT", default=8080, help="Where browsers call, on this machine only.")
 @click.option("--host", default="127.0.0.1", hidden=True, expose_value=False, callback=_loopback_only)
 @click.option("--plaintext/--tls", default=None, help="How to speak to the backend.  [default: --plaintext]")
 @click.option("--ca", type=PEM, help="PEM: who signs the backend's certificate (means --tls).")

@@ -17,7 +17,8 @@ import { showUnary } from "./unary.js";
 import { showWire } from "./wire.js";
 
 /**
- * @typedef {{issuer: string | null, client_id: string, scope: string, service: string}} Config of /demo.json
+ * What /demo.json says: where to log in and as what, what to call, and the origins of all gateways that serve it.
+ * @typedef {{issuer: string | null, client_id: string, scope: string, service: string, gateways: string[]}} Config
  * @typedef {{config: Config, session: Session, calls: Calls, trouble: (message: string) => void}} Page
  */
 
@@ -25,7 +26,7 @@ import { showWire } from "./wire.js";
 async function configuration() {
   const response = await fetch("demo.json").catch(() => null);
   const given = response?.ok ? await response.json() : {};
-  return { issuer: null, client_id: "web", scope: "", service: "demo.v1.Demo", ...given };
+  return { issuer: null, client_id: "web", scope: "", service: "demo.v1.Demo", gateways: [], ...given };
 }
 
 /** Shows what keeps the page from working; an empty message takes it away. */

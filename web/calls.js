@@ -49,6 +49,8 @@ export class Exchange {
 export class Calls extends EventTarget {
   /** Speak base64. */
   text = false;
+  /** The origin of the gateway that is called. */
+  gateway = location.origin;
   #session;
 
   /** @param {import("./session.js").Session} session @param {string} service */
@@ -68,7 +70,7 @@ export class Calls extends EventTarget {
   async run(name, call, { token = this.#session.token } = {}) {
     const exchange = new Exchange(name, this.text);
     const metadata = token === null ? {} : { authorization: `Bearer ${token}` };
-    const client = new GrpcWebClient(location.origin, { metadata, text: this.text });
+    const client = new GrpcWebClient(this.gateway, { metadata, text: this.text });
     this.#tell("start", exchange);
     try {
       exchange.value = await call(new DemoClient(client, this.service), { onWire: exchange.record });

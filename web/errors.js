@@ -29,12 +29,13 @@ export function showErrors({ calls }) {
     let messages = 0;
     byId("deadline-status").textContent = "Counting …";
     const exchange = await calls.run("Count", async (demo, options) => {
-      for await (const _ of demo.count({ count: 0, intervalMs: INTERVAL }, { ...options, deadline })) messages += 1;
+      const replies = demo.count({ count: 0, intervalMs: INTERVAL }, { ...options, deadline });
+      for await (const _ of replies) messages += 1;
     });
     byId("deadline-status").textContent = `${messages} messages. ${spoken(exchange)}`;
     const story =
-      `The call took ${milliseconds(exchange.duration)}; it was given ${deadline} ms. The ${messages} messages that came ` +
-      "in time stay valid. The gateway was told the deadline with the call and ends it at the backend.";
+      `The call took ${milliseconds(exchange.duration)}; it was given ${deadline} ms. The ${messages} messages that ` +
+      "came in time stay valid. The gateway was told the deadline with the call and ends it at the backend.";
     byId("deadline-outcome").replaceChildren(...outcome(exchange, h("p.why", story)));
   });
 }

@@ -146,7 +146,6 @@ export class GrpcWebClient {
       method: "POST",
       headers,
       body: this.#text ? toBase64(body) : body,
-      cache: "no-store",
       signal,
     }).catch((cause) => {
       throw unreachable(cause);

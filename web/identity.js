@@ -92,7 +92,7 @@ function readable(name, value) {
 
 /** @param {number} seconds */
 function remaining(seconds) {
-  const whole = Math.ceil(Math.abs(seconds));
+  const whole = Math.floor(Math.abs(seconds));
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
   const text = hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
   return seconds > 0 ? `${text} left` : "expired";

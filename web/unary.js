@@ -3,9 +3,7 @@
 import { byId, facts, h } from "./dom.js";
 import { outcome, spoken } from "./outcome.js";
 
-// Something for WhoAmI to tell of.
 const DEADLINE = 5000; // ms
-const METADATA = { "x-sample": "from the page", "x-sample-bin": Uint8Array.of(0xca, 0xfe) };
 
 /** @param {import("./app.js").Page} page */
 export function showUnary({ calls }) {
@@ -13,7 +11,7 @@ export function showUnary({ calls }) {
   const methods = {
     Echo: (demo, options) => demo.echo({ text: byId("unary-text").value }, options),
     Shout: (demo, options) => demo.shout({ text: byId("unary-text").value }, options),
-    WhoAmI: (demo, options) => demo.whoAmI({ ...options, metadata: METADATA }),
+    WhoAmI: (demo, options) => demo.whoAmI({ ...options, metadata: { traceparent: traceparent() } }),
   };
 
   form.addEventListener("submit", async (event) => {
@@ -23,6 +21,13 @@ export function showUnary({ calls }) {
     byId("unary-status").textContent = spoken(exchange);
     byId("unary-outcome").replaceChildren(...outcome(exchange, ...reply(exchange)));
   });
+}
+
+/** A new trace, for the backend to find it by (W3C Trace Context); a header that every gateway lets pages send. */
+function traceparent() {
+  const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const random = (length) => hex(crypto.getRandomValues(new Uint8Array(length)));
+  return `00-${random(16)}-${random(8)}-01`;
 }
 
 function reply({ error, name, value }) {

@@ -9,7 +9,7 @@ const SHOWN = 128; // bytes of a payload
 const SHOWN_TEXT = 400; // characters of base64
 
 /** @param {import("./app.js").Page} page */
-export function showWire({ calls }) {
+export function showWire({ calls, config }) {
   const view = byId("wire-view");
   let shown = null;
   const show = ({ detail: exchange }) => {
@@ -26,6 +26,20 @@ export function showWire({ calls }) {
     show(event);
   });
   byId("encoding").addEventListener("change", (event) => (calls.text = event.target.value === "text"));
+  offerGateways(calls, config.gateways);
+}
+
+/** A choice, if there is one: this page's own origin, and the others. */
+function offerGateways(calls, gateways) {
+  const others = gateways.filter((origin) => origin !== location.origin);
+  const option = (origin) => {
+    const radio = h("input", { type: "radio", name: "gateway", value: origin, "data-testid": "gateway" });
+    radio.checked = origin === calls.gateway;
+    return h("label", radio, ` ${origin}`);
+  };
+  byId("gateways").append(...[location.origin, ...others].map(option));
+  byId("gateways").addEventListener("change", (event) => (calls.gateway = event.target.value));
+  for (const id of ["gateways", "gateways-hint"]) byId(id).hidden = others.length === 0;
 }
 
 /** @param {import("./calls.js").Exchange} exchange */
@@ -33,7 +47,7 @@ function exchangeView({ request, response, first, last, skipped, text, duration 
   const titled = (before) => (one, index) =>
     frameView(one, one.flags === TRAILER_FLAG ? "The trailer" : `Message ${before + index + 1}`, text);
   const sent = request && [
-    h("pre.head", [`POST ${new URL(request.url).pathname}`, ...lines(request.headers)].join("\n")),
+    h("pre.head", [`POST ${request.url}`, `origin: ${location.origin}`, ...lines(request.headers)].join("\n")),
     frameView({ flags: 0, payload: request.body.subarray(5) }, "The message", text),
   ];
   const came = response && [
@@ -60,11 +74,15 @@ function frameView({ flags, payload }, title, text) {
   const bytes = frame(payload);
   bytes[0] = flags;
   const isTrailer = flags === TRAILER_FLAG;
-  return h("figure.frame", { "data-testid": isTrailer ? "wire-trailer" : "wire-message" },
+  const travels = () => h("p.base64", "travels as ", shortened(toBase64(bytes.subarray(0, SHOWN_TEXT))));
+  const content = isTrailer ? "trailer" : "message";
+  return h(
+    "figure.frame",
+    { "data-testid": `wire-${content}` },
     h("figcaption", `${title}, ${payload.length} ${payload.length === 1 ? "byte" : "bytes"}`),
-    h("p.key", h("span.flags", "flags"), h("span.length", "length"), h("span.payload", isTrailer ? "trailer" : "message")),
+    h("p.key", h("span.flags", "flags"), h("span.length", "length"), h("span.payload", content)),
     hexView(bytes),
-    text && h("p.base64", h("span", "travels as "), shortened(toBase64(bytes.subarray(0, SHOWN_TEXT)))),
+    text && travels(),
     isTrailer ? h("pre.meaning", new TextDecoder().decode(payload).trim()) : meaning(payload),
   );
 }

@@ -1,16 +1,21 @@
 """One HTTP/1.1 connection of aiohttp's server, with what aiohttp leaves open closed.
 
 Rules
-- A peer that sends no complete request head within `HEAD_TIMEOUT` is let go; aiohttp itself would wait for ever.
-- Errors of the parser are answered with a bare 400: aiohttp would echo the input and log a traceback.
+- A peer that sends no complete request head within `HEAD_TIMEOUT`, or more of one than `MAX_HEAD`, is let go.
+- Errors of the parser are answered with a bare 400: aiohttp would echo the input and log a traceback. A body that the
+  parser gives up in fails at once: aiohttp would let its reader wait for the rest.
+- A peer that leaves is noticed also while nothing is read from it.
+- Who is told to close (a drain) takes no further request, but finishes the one at hand, its body included.
 - What is true for the whole connection (peer, scheme, certificate) is worked out once.
 """
 
 import asyncio
+import select
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a request that it could not parse
 
 from gateway.front.identities import identities_of
 
@@ -18,7 +23,10 @@ log = structlog.get_logger("gateway.front")
 
 SERVER_NAME = "grpcweb-gateway"  # without a version
 HEAD_TIMEOUT = 75.0  # seconds between two requests, and for the first one to be complete
+MAX_HEAD = 64 * 1024  # bytes of one request head; aiohttp limits each line and how many there are: 2 MiB together
 PATIENCE = 5.0  # seconds that a body which nobody wants is still read, so that the answer arrives
+PRESENCE = 0.05  # seconds between two looks at a peer from which nothing is read
+LEFT = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere only a reset shows, which poll always tells
 
 
 class Connection(web.RequestHandler):
@@ -28,6 +36,11 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=loop, **options)
         self._server = server
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._presence_timer: asyncio.TimerHandle | None = None
+        self._busy = False  # a request is here that is not answered yet
+        self._head_size = 0  # bytes of a request head that is not complete
+        self._body: StreamReader | None = None  # of the last request that the parser found
+        self.closing = False  # the answer at hand is the last
         self.peer = ""
         self.scheme = b"http"
         self.identities: tuple[str, ...] = ()
@@ -49,6 +62,8 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._server.open_connections -= 1
         self.became_busy()
+        if self._presence_timer is not None:
+            self._presence_timer.cancel()
         super().connection_lost(exc)
 
     def became_busy(self) -> None:
@@ -59,7 +74,58 @@ class Connection(web.RequestHandler):
 
     def became_idle(self) -> None:
         """The next request may come, but not for ever."""
+        self._busy = bool(self._messages)
         self._idle_timer = self._loop.call_later(HEAD_TIMEOUT, self.force_close)
+
+    def close(self) -> None:
+        """Take no further request. aiohttp would also drop the rest of a body that is on its way."""
+        self.closing = True
+        if self._busy:
+            return
+        if self._waiter is None:
+            super().close()  # an answer was written, and its request's body is being read for courtesy
+        else:
+            self.force_close()
+
+    def data_received(self, data: bytes) -> None:
+        head_open = self._body is None or self._body.is_eof()
+        super().data_received(data)
+        if self._messages:
+            self._busy = True
+            self._head_size = 0
+            self._look_at(*self._messages[-1])
+        elif head_open:
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:
+                log.info("bad_request", peer=self.peer)
+                self.force_close()
+
+    def _look_at(self, message: object, body: StreamReader) -> None:
+        """The latest of what the parser found."""
+        if not isinstance(message, _ErrInfo):
+            self._body = body
+        elif self._body is not None and not self._body.is_eof() and self._waiter is None:
+            # It gave up inside a body: that request's answer says so, and no second one follows.
+            self._messages.pop()
+            self._lingering_time = 0.0
+            self._body.set_exception(web.RequestPayloadError("malformed"))
+
+    def _pause_transport_reading(self) -> None:
+        super()._pause_transport_reading()
+        if self._presence_timer is None:
+            self._presence_timer = self._loop.call_later(PRESENCE, self._look_for_peer)
+
+    def _look_for_peer(self) -> None:
+        """End the connection of a peer that has left; who reads learns it by itself."""
+        self._presence_timer = None
+        if self.transport is None or self.transport.is_reading():
+            return
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), LEFT)
+        if poll.poll(0):
+            self.transport.abort()
+        else:
+            self._presence_timer = self._loop.call_later(PRESENCE, self._look_for_peer)
 
     def handle_error(
         self,
@@ -68,7 +134,9 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - aiohttp's text echoes the input: never shown
     ) -> web.StreamResponse:
-        """Answer for what never reached the handler (status 400), or for a defect of ours (500)."""
+        """Answer for what is no request (status 400), or for a defect of ours (500)."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the peer left while it was answered
         if status >= 500:
             log.error("unexpected_error", exc_info=exc)
         else:

@@ -6,7 +6,7 @@
 Rules
 - One task serves a request whose body is here already; a body still on its way gets a second one, which reads it.
 - What is ready in one turn of the loop leaves in one write; a reply that is ready whole leaves whole.
-- A slow reader pauses the backend at `REPLY_BUFFER` bytes; one that stands still for `body_stall` loses its call.
+- A slow reader pauses the backend at `REPLY_BUFFER` bytes; one that takes no `SLICE` in `body_stall` loses its call.
 - However a request ends, its call is cancelled if it was not over.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionError, ClientPayloadError
+from aiohttp.http import HttpVersion10, HttpVersion11
 from multidict import CIMultiDict
 
 from gateway.call import Call
@@ -26,7 +27,9 @@ from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status
 from gateway.request import Answer, RequestHead
 
+AT_ONCE = 48 * 1024  # bytes that a transport takes without waiting: its high-water mark is 64 KiB or more
 REPLY_BUFFER = 256 * 1024  # bytes of a reply that wait for the browser before the backend is paused
+SLICE = 64 * 1024  # bytes written at once: what a reader must take to count as moving
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +47,57 @@ class Http1Front:
     def __init__(self, snapshot: Callable[[], FrontSnapshot]) -> None:
         self._snapshot = snapshot
         self.exchanges: set[Exchange] = set()
+        self._empty: asyncio.Future[None] | None = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.became_busy()
+        if "Upgrade" in request.headers:
+            connection.closing = True  # the parser may take what follows for the other protocol
         try:
-            snapshot = self._snapshot()
-            found = snapshot.reception.receive(_head(request, connection))
-            if isinstance(found, Answer):
-                return _plain(found)
-            exchange = Exchange(request, found, snapshot)
-            self.exchanges.add(exchange)
-            try:
-                return await exchange.run()
-            finally:
-                self.exchanges.discard(exchange)
-                exchange.over.set_result(None)
+            response = await self._answer(request, connection)
+            if connection.closing:
+                response.force_close()
+            return response
         finally:
             if connection.transport is not None:
                 connection.became_idle()
+
+    async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
+        if _is_malformed(request):
+            return connection.handle_error(request, 400)
+        snapshot = self._snapshot()
+        found = snapshot.reception.receive(_head(request, connection))
+        if isinstance(found, Answer):
+            return _plain(found)
+        exchange = Exchange(request, connection, found, snapshot)
+        self.exchanges.add(exchange)
+        try:
+            return await exchange.run()
+        finally:
+            self._over(exchange)
+
+    def _over(self, exchange: "Exchange") -> None:
+        self.exchanges.discard(exchange)
+        if self._empty is not None and not self.exchanges and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def until_empty(self, seconds: float) -> None:
+        """Return when no exchange goes on any more, or after `seconds`."""
+        if self.exchanges:
+            self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._empty], timeout=seconds)
 
 
 class Exchange:
     """The browser's end (`Downstream`) of one call: buffers what the call says, and writes it."""
 
-    def __init__(self, request: web.BaseRequest, head: CallHead, snapshot: FrontSnapshot) -> None:
+    def __init__(
+        self, request: web.BaseRequest, connection: Connection, head: CallHead, snapshot: FrontSnapshot
+    ) -> None:
         self._request = request
+        self._connection = connection
         self._call_head = head
         self._reception = snapshot.reception
         self._stall = snapshot.body_stall
@@ -82,7 +109,6 @@ class Exchange:
         self._news: asyncio.Future[None] | None = None
         self._readable: asyncio.Event | None = None
         self.call = Call(head, self, snapshot.road)
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> web.StreamResponse:
         """Serve the whole exchange; cancelled when the browser leaves."""
@@ -138,7 +164,7 @@ class Exchange:
     async def _read_body(self) -> None:
         body, call = self._request.content, self.call
         try:
-            if self._request.headers.get("Expect", "").lower() == "100-continue" and not body.total_bytes:
+            if self._awaits_leave() and not body.total_bytes:
                 await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             while not body.at_eof():
                 async with asyncio.timeout(self._stall):
@@ -153,31 +179,42 @@ class Exchange:
         else:
             call.request_end()
 
+    def _awaits_leave(self) -> bool:
+        """A client of HTTP/1.0 cannot mean it (RFC 9110, section 10.1.1)."""
+        request = self._request
+        return request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
+
     # -- the reply -----------------------------------------------------------------------------------------------
 
     async def _write_reply(self) -> web.StreamResponse:
         while self._headers is None:
             await self._wait_for_news()
         headers = _http_headers(self._headers)
-        if self._is_whole():
-            return await self._write_whole(web.Response(body=self._take(), headers=headers))
+        if self._ended and self._ready_size <= SLICE:
+            data = self._take()
+            whole = web.Response(body=data, headers=headers)
+            await self._prepare(whole)
+            await self._moving(whole.write_eof(), len(data))
+            return whole
         response = web.StreamResponse(headers=headers)
-        await response.prepare(self._request)
-        while not self._is_whole():
+        await self._prepare(response)
+        while not self._ended:
             if self._ready:
-                await self._moving(response.write(self._take()))
+                for piece in _slices(self._take()):
+                    await self._moving(response.write(piece), len(piece))
+                self._resume_reply()
             else:
                 await self._wait_for_news()
-        await self._moving(response.write_eof(self._take()))
+        *slices, last = _slices(self._take())
+        for piece in slices:
+            await self._moving(response.write(piece), len(piece))
+        await self._moving(response.write_eof(last), len(last))
         return response
 
-    def _is_whole(self) -> bool:
-        return self._ended
-
-    async def _write_whole(self, response: web.Response) -> web.StreamResponse:
+    async def _prepare(self, response: web.StreamResponse) -> None:
+        if self._connection.closing:
+            response.force_close()
         await response.prepare(self._request)
-        await self._moving(response.write_eof())
-        return response
 
     async def _wait_for_news(self) -> None:
         self._news = asyncio.get_running_loop().create_future()
@@ -189,19 +226,41 @@ class Exchange:
         self._ready_size = 0
         return data
 
-    async def _moving(self, write: Coroutine[None, None, None]) -> None:
-        """Finish a write while the reader moves."""
+    def _resume_reply(self) -> None:
+        if self._reply_paused:
+            self._reply_paused = False
+            self.call.resume_reply()
+
+    async def _moving(self, write: Coroutine[None, None, None], size: int) -> None:
+        """Finish a write of `size` bytes; where it has to wait for the reader, only while the reader moves."""
+        transport = self._request.transport
+        if transport is None or (
+            not self._connection.writing_paused and transport.get_write_buffer_size() + size <= AT_ONCE
+        ):
+            await write
+            return
         try:
             async with asyncio.timeout(self._stall):
                 await write
         except TimeoutError:
             self.call.cancel("reader_stall")
-            if (transport := self._request.transport) is not None:
-                transport.abort()
+            transport.abort()
             raise ConnectionResetError("the reader stood still") from None
-        if self._reply_paused:
-            self._reply_paused = False
-            self.call.resume_reply()
+
+
+def _slices(data: bytes) -> list[bytes]:
+    """At least one."""
+    if len(data) <= SLICE:
+        return [data]
+    return [data[start : start + SLICE] for start in range(0, len(data), SLICE)]
+
+
+def _is_malformed(request: web.BaseRequest) -> bool:
+    """What the parser lets pass: a version that is not HTTP/1, a transfer coding that nobody here decodes."""
+    coding = request.headers.get("Transfer-Encoding")
+    if request.version == HttpVersion11:
+        return coding is not None and coding.lower() != "chunked"
+    return coding is not None or request.version != HttpVersion10
 
 
 def _head(request: web.BaseRequest, connection: Connection) -> RequestHead:

@@ -1,6 +1,7 @@
 """Listeners: sockets, and the TLS that browsers meet there."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from gateway.settings import Listener, ListenerTls
 BACKLOG = 1024
 CLIENT_AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 HANDSHAKE_TIMEOUT = 10.0  # seconds
+UNSENT = 128 * 1024  # bytes the kernel holds of what a slow reader has no room for; otherwise megabytes, and it tells
+# of room only when a third of them has gone, so that a reader who moves would seem to stand still
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,9 @@ async def listen(settings: Listener, connection: Callable[[], asyncio.BaseProtoc
         ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout=None if context is None else 2.0,
     )
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        for listening in server.sockets:  # what is accepted inherits it
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     host, port = server.sockets[0].getsockname()[:2]
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return Bound(server, f"{'http' if context is None else 'https'}://{place}")

@@ -17,6 +17,9 @@ from gateway.request import Answer, Pages, RequestHead
 
 METHOD_PATH = re.compile(rb"/[A-Za-z0-9_.\-~]+/[A-Za-z0-9_.\-~]+")
 DOT_SEGMENT = re.compile(rb"/\.{1,2}(?:/|$)")
+HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+ONCE = (b"origin", b"host", b"content-type", b"content-encoding")  # they decide something, so they may stand once
+LISTS = (b"accept", b"grpc-timeout")  # a list is one value (RFC 9110, section 5.3)
 PLAIN_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 NO_STORE: Header = (b"cache-control", b"no-store")
 
@@ -37,8 +40,8 @@ class Reception:
 
     def receive(self, head: RequestHead) -> CallHead | Answer:
         fields = dict(head.headers)
-        repeats = len(fields) != len(head.headers)
-        found = self._with_repeats(head, fields) if repeats else self._classify(head, fields)
+        repeated = _repeated(head.headers, fields) if len(fields) != len(head.headers) else []
+        found = self._classify(head, fields, repeated)
         if isinstance(found, Answer) and found.reason:
             self._observer.refused(head, found)
         return found
@@ -47,18 +50,9 @@ class Reception:
         """The response headers of a call: type, CORS, then what the backend sent."""
         return [(b"content-type", call.type.reply), *self._cors.reply_headers(call.origin, metadata), *metadata]
 
-    def _with_repeats(self, head: RequestHead, fields: dict[bytes, bytes]) -> CallHead | Answer:
-        """Headers that decide something may stand once; what repeats otherwise is metadata."""
-        names = [name for name, _ in head.headers]
-        for name in (b"origin", b"content-type", b"host", b"content-encoding"):
-            if names.count(name) > 1:
-                return _refuse(400, "the request repeats a header that may stand once", "repeated_header")
-        for name in (b"accept", b"grpc-timeout"):  # a list is one value (RFC 9110, section 5.3)
-            if names.count(name) > 1:
-                fields[name] = b", ".join(value for each, value in head.headers if each == name)
-        return self._classify(head, fields)
-
-    def _classify(self, head: RequestHead, fields: dict[bytes, bytes]) -> CallHead | Answer:
+    def _classify(self, head: RequestHead, fields: dict[bytes, bytes], repeated: list[bytes]) -> CallHead | Answer:
+        if b"origin" in repeated:
+            return _refuse(400, "the request has more than one origin", "repeated_header")
         origin = fields.get(b"origin")
         if head.method == "OPTIONS" and origin is not None and b"access-control-request-method" in fields:
             return self._preflight(origin)
@@ -68,7 +62,7 @@ class Reception:
             return _refuse(
                 403, "this origin may not call here", "origin_missing" if origin is None else "origin_foreign"
             )
-        found = self._call(head, fields, origin)
+        found = _malformed(fields, repeated) or self._call(head, fields, origin)
         if isinstance(found, Answer):
             found.headers += self._cors.reply_headers(origin, [])
         return found
@@ -108,6 +102,24 @@ class Reception:
             origin=origin,
             identities=head.identities,
         )
+
+
+def _repeated(headers: Headers, fields: dict[bytes, bytes]) -> list[bytes]:
+    """Names of ONCE that stand more than once. Lists are put together in `fields`; what else repeats is metadata."""
+    names = [name for name, _ in headers]
+    for name in LISTS:
+        if names.count(name) > 1:
+            fields[name] = b", ".join(value for each, value in headers if each == name)
+    return [name for name in ONCE if names.count(name) > 1]
+
+
+def _malformed(fields: dict[bytes, bytes], repeated: list[bytes]) -> Answer | None:
+    if repeated:
+        return _refuse(400, "the request repeats a header that may stand once", "repeated_header")
+    host = fields.get(b"host")
+    if host is not None and HOST.fullmatch(host) is None:  # it goes to the backend as x-forwarded-host
+        return _refuse(400, "the Host header is not a host", "bad_host")
+    return None
 
 
 def _refuse(status: int, text: str, reason: str, *headers: Header) -> Answer:

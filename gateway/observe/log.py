@@ -9,8 +9,10 @@ import atexit
 import logging
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import IO, Any, TextIO, cast
 
+import orjson
 import structlog
 
 DELAY = 0.1  # seconds
@@ -56,13 +58,12 @@ OUTPUT = LineBuffer(sys.stdout)
 def configure(*, console: bool, level: str) -> None:
     """Set structlog up for the process, and the libraries' own logging with it."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()) if console else structlog.processors.JSONRenderer()
-    )
+    stamp: Any = structlog.processors.TimeStamper("%H:%M:%S.%f", utc=False) if console else _stamp
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()) if console else _render
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=not console),
+            stamp,
             structlog.processors.format_exc_info,
             renderer,
         ],
@@ -73,3 +74,12 @@ def configure(*, console: bool, level: str) -> None:
     atexit.register(OUTPUT.gather, None)
     # Libraries log input and tracebacks; what matters of theirs is translated into events of ours.
     logging.basicConfig(level=logging.CRITICAL)
+
+
+def _stamp(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event["timestamp"] = datetime.now(UTC)
+    return event
+
+
+def _render(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z).decode()

@@ -52,11 +52,9 @@ def parse_keys(document: bytes) -> Keys:
 def _usable(entry: dict[str, object]) -> Iterator[tuple[str | None, str, PublicKey]]:
     """`entry` once for each algorithm that it may check: the one it names, else all of its type."""
     kid, operations = entry.get("kid"), entry.get("key_ops", ["verify"])
-    if "d" in entry or entry.get("use", "sig") != "sig":
-        return
     if not isinstance(kid, str | None) or len(kid or "") > MAX_KID:
         return
-    if not isinstance(operations, list) or "verify" not in operations:
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return
     kind, curve = entry.get("kty"), entry.get("crv")
     algorithms = _ALGORITHMS.get((kind, curve), ()) if isinstance(kind, str) and isinstance(curve, str | None) else ()

@@ -29,11 +29,18 @@ class Refresh:
     """When keys are fetched, in seconds."""
 
     every: float = 300.0
-    file_every: float = 2.0  # files are read in full: cheap, and free of the granularity of mtime
+    file_every: float = 2.0  # a file is read in full each time: cheap, and free of the granularity of mtime
     retry_first: float = 0.5  # doubled with each failure
     retry_last: float = 30.0
     unknown_kid_every: float = 30.0
     stale_after: float = 24 * 3600.0
+
+    def pause(self, failures: int, *, is_file: bool = False) -> float:
+        """How long to wait for the next fetch after so many failures in a row; 0: the last one was good."""
+        seconds = self.file_every if is_file else self.every
+        if failures and not is_file:
+            seconds = min(self.retry_first * 2.0 ** min(failures - 1, 30), self.retry_last)
+        return seconds * random.uniform(0.9, 1.1)  # noqa: S311 - spreads workers and replicas, guards nothing
 
 
 class KeySet:
@@ -113,16 +120,10 @@ class KeySet:
         failures = 0
         while True:
             failures = 0 if fetched else failures + 1
-            await asyncio.sleep(self._pause(failures))
+            await asyncio.sleep(self._refresh.pause(failures, is_file=self._file is not None))
             fetched = await self._fetch()
             if fetched:
                 self._unknown.clear()
-
-    def _pause(self, failures: int) -> float:
-        every = self._refresh.file_every if self._file else self._refresh.every
-        if failures:
-            every = min(self._refresh.retry_first * 2.0 ** min(failures - 1, 30), self._refresh.retry_last)
-        return every * random.uniform(0.9, 1.1)  # noqa: S311 - spreads workers and replicas, guards nothing
 
     async def _fetch(self) -> bool:
         """Whether the keys are fresh now. All who ask during one fetch share it, and none who leaves can cancel it."""

@@ -156,6 +156,7 @@ for (const [what, body] of [
   ["white space", message("a").toString("base64") + "\n" + OK.toString("base64")],
   ["the url-safe alphabet", "AAAAAAH_" + OK.toString("base64")],
   ["a quantum cut short", message("ab").toString("base64").slice(0, -1)],
+  ["a quantum begun and not ended", message("ab").toString("base64") + OK.toString("base64") + "QQ"],
   ["padding in place of data", "AA==" + "===="],
 ]) {
   test(`text mode refuses ${what}`, async () => {
@@ -225,6 +226,11 @@ for (const [what, ...body] of [
     assert.deepEqual([error.code, error.source], [Code.INTERNAL, "client"]);
   });
 }
+
+test("a frame without its payload is INTERNAL, whatever the response head says", async () => {
+  answer = reply({ ...BINARY, "grpc-status": "0" }, message("pong"), message("lost").subarray(0, 5));
+  assert.equal((await failure(new GrpcWebClient(url).unary(METHOD, bytes("")))).code, Code.INTERNAL);
+});
 
 test("a connection lost within the answer is UNAVAILABLE, after the messages that came", async () => {
   answer = (_, response) => response.writeHead(200, BINARY).write(message("1"), () => response.destroy());
@@ -310,6 +316,11 @@ test("an HTTP error with a gRPC status has that status", async () => {
   answer = (_, response) => response.writeHead(503, { "grpc-status": "8", "grpc-message": "later" }).end();
   const error = await failure(new GrpcWebClient(url).unary(METHOD, bytes("")));
   assert.deepEqual([error.code, error.message], [Code.RESOURCE_EXHAUSTED, "later"]);
+});
+
+test("an HTTP error is one, though it calls itself gRPC-Web", async () => {
+  answer = (_, response) => response.writeHead(503, BINARY).end(Buffer.concat([message("pong"), OK]));
+  assert.equal((await failure(new GrpcWebClient(url).unary(METHOD, bytes("")))).code, Code.UNAVAILABLE);
 });
 
 test("a web page in place of an answer is UNKNOWN", async () => {
@@ -451,7 +462,7 @@ for (const [what, wire] of [
   ["a length of 2^64 - 1", "0affffffffffffffffff01"],
   ["a varint of eleven bytes", "08ffffffffffffffffffff01"],
   ["a fixed field cut short", "09000000"],
-  ["field number 0", "0201"],
+  ["field number 0", "020161"],
   ["a group", "0b0c"],
   ["invalid UTF-8", "0a01ff"],
 ]) {

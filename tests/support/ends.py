@@ -180,6 +180,12 @@ class Road:
         self.call.start()
         return self
 
+    def advance(self, seconds: int) -> None:
+        """Let time pass, and tick each second as a front does."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.call.tick()
+
     def settled(self, call: Call) -> None:
         self.over.append(call)
 

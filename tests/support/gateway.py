@@ -19,6 +19,7 @@ from gateway.protocol.status import Status
 from gateway.request import Pages
 from gateway.settings import parse
 from tests.support.frames import message, take_apart
+from tests.support.wire import Answer, connect
 
 ORIGIN = "http://page.test"
 BINARY = "application/grpc-web+proto"
@@ -79,6 +80,11 @@ class RunningGateway:
                 return Reply(response.status, response.headers, [raw], None, [])
             messages, status, metadata = take_apart(raw)
             return Reply(response.status, response.headers, messages, status, metadata)
+
+    async def ask(self, request: bytes) -> Answer:
+        """One request as it stands, on a connection of its own."""
+        async with connect(self.port) as wire:
+            return await wire.ask(request)
 
     async def echo(self, text: str = "hello", **options: Any) -> Reply:
         return await self.post(DEMO + "Echo", message(demo_pb2.EchoRequest(text=text)), **options)

@@ -459,6 +459,6 @@ CASES: tuple[Case, ...] = (
     Case("DPoP", _credentials(lambda world: b"DPoP " + world.token()), "token_scheme"),
     Case("Authorization empty", _credentials(lambda _: b""), "token_malformed"),
     Case("Bearer and nothing", _credentials(lambda _: b"Bearer"), "token_malformed"),
-    Case("a tab after Bearer", _credentials(lambda world: b"Bearer\t" + world.token()), "token_malformed"),
+    Case("a tab after Bearer", _credentials(lambda world: b"Bearer\t" + world.token()), "token_scheme"),
     Case("text after the token", _credentials(lambda world: b"Bearer " + world.token() + b";x=1"), "token_malformed"),
 )

@@ -97,7 +97,7 @@ class Wire:
             raw = await self.reader.readuntil(b"\r\n\r\n")
         first, *lines = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
         version, status, _ = first.split(b" ", 2)
-        assert version == b"HTTP/1.1", first
+        assert version in (b"HTTP/1.1", b"HTTP/1.0"), first
         pairs = [line.split(b": ", 1) for line in lines]
         return Answer(int(status), [(name.lower(), value) for name, value in pairs], raw=raw)
 

@@ -2,20 +2,22 @@
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-process.chdir(dirname(fileURLToPath(import.meta.url)));
-mkdirSync("dist", { recursive: true });
-const buf = join("node_modules", "@bufbuild", "buf", "bin", "buf");
-execFileSync(process.execPath, [buf, "build", join("..", "..", "..", "protos"), "-o", join("dist", "demo.binpb")]);
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+
+mkdirSync(path("dist"), { recursive: true });
+const buf = path("node_modules/@bufbuild/buf/bin/buf");
+const protos = [path("../../../protos"), "--exclude-source-info", "-o", path("dist/demo.binpb")];
+execFileSync(process.execPath, [buf, "build", ...protos]);
 await build({
-  entryPoints: ["calls.js"],
-  outfile: join("dist", "calls.js"),
+  entryPoints: [path("calls.js")],
+  outfile: path("dist/calls.js"),
   bundle: true,
   format: "esm",
   platform: "browser",
+  target: "es2022",
   loader: { ".binpb": "binary" },
   logLevel: "warning",
 });

@@ -47,19 +47,20 @@ export async function callByProtobufTs({ url, method: name, request, metadata, d
   const method = Demo.methods.find((each) => each.name === name);
   const transport = new GrpcWebFetchTransport({ baseUrl: url, format });
   const options = transport.mergeOptions({ meta: metadata, timeout: deadline ?? undefined, abort: signal });
-  const message = method.I.fromJson(request);
+  const input = method.I.fromJson(request);
   try {
     if (method.serverStreaming) {
-      const call = transport.serverStreaming(method, message, options);
+      const call = transport.serverStreaming(method, input, options);
       for await (const reply of call.responses) onMessage(method.O.toJson(reply));
       await call;
     } else {
-      onMessage(method.O.toJson((await transport.unary(method, message, options)).response));
+      onMessage(method.O.toJson((await transport.unary(method, input, options)).response));
     }
     return OK;
   } catch (error) {
     if (!(error instanceof RpcError)) throw error;
     const details = detailsOf(error.meta["grpc-status-details-bin"]);
-    return { code: GrpcStatusCode[error.code], message: error.message, details };
+    const message = decodeURIComponent(error.message); // it leaves grpc-message as it came
+    return { code: GrpcStatusCode[error.code], message, details };
   }
 }

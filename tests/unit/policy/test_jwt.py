@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy.claims import TokenError
-from gateway.policy.jwt import normal_type, read
-from tests.support.tokens import KeyWorld, b64, compact
+from gateway.policy.jwt import normal_type, read, verify
+from gateway.settings import Issuer
+from tests.support.tokens import KeyWorld, b64, compact, rsa_key
 
 WORLD = KeyWorld()
 
@@ -52,3 +53,15 @@ def test_a_token_has_one_spelling(position: int, byte: int) -> None:
         return
     segments = bytes(token).split(b".")
     assert segments == [b64(base64.urlsafe_b64decode(segment + b"===")) for segment in segments]
+
+
+def test_a_good_signature_is_not_enough() -> None:
+    claimed, key = read(WORLD.token()), rsa_key("a").public_key()
+    issuer = Issuer(issuer=WORLD.issuer, audiences=(WORLD.audience,))
+    assert verify(claimed, key, issuer, WORLD.now()).id == "alice"
+    for other, reason in (
+        (issuer.model_copy(update={"issuer": WORLD.other_issuer}), "token_issuer"),
+        (issuer.model_copy(update={"audiences": ()}), "token_audience"),
+    ):
+        with pytest.raises(TokenError, match=reason):
+            verify(claimed, key, other, WORLD.now())

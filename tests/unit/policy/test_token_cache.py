@@ -41,3 +41,10 @@ def test_the_oldest_goes_first() -> None:
         cache.put(token, number, 2000.0)
     assert (cache.get(b"a"), cache.get(b"b"), cache.get(b"c")) == (2, None, 3)
     assert len(cache) == 2
+
+
+def test_a_token_checked_again_pushes_nobody_out() -> None:
+    cache: TokenCache[int] = TokenCache(2, Clock(1000.0))
+    for number, token in enumerate((b"a", b"b", b"b")):
+        cache.put(token, number, 2000.0)
+    assert (cache.get(b"a"), cache.get(b"b")) == (0, 2)

@@ -1,0 +1,91 @@
+"""The backend of a measurement, over mutual TLS on 127.0.0.1.
+
+`nghttpd`: C, so that it costs little beside the gateway. It knows no gRPC: an answer is a file that holds a frame, with
+`grpc-status: 0` in the trailers. It asks for a client certificate and does not judge it; the gateway judges the
+backend's. `grpcio`: where streams are needed, or nghttpd is missing.
+"""
+
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from bench.process import Process
+from bench.world import DEMO_SERVICE, LARGE, LARGE_MESSAGE, SERVICE, SMALL, SMALL_MESSAGE, World, frame
+
+LOOPBACK = "127.0.0.1"
+MISSING = "nghttpd is not there: the grpcio backend takes its place (Debian: apt install nghttp2-server)"
+
+
+class Backend:
+    """A backend that runs, and how it is reached."""
+
+    def __init__(self, name: str, port: int, services: tuple[str, ...], process: Process) -> None:
+        self.name = name
+        self.port = port
+        self.services = services
+        self.process = process
+
+
+def find_nghttpd() -> Path | None:
+    # Debian has it in /usr/sbin, which is not on everybody's path.
+    found = shutil.which("nghttpd") or shutil.which("nghttpd", path="/usr/sbin")
+    return Path(found) if found else None
+
+
+def nghttpd(program: Path, world: World, cores: set[int]) -> Backend:
+    """Started, and listening. Raises BenchError."""
+    folder = world.directory / "nghttpd"
+    methods = folder / SERVICE
+    methods.mkdir(parents=True)
+    (methods / SMALL).write_bytes(frame(SMALL_MESSAGE))
+    (methods / LARGE).write_bytes(frame(LARGE_MESSAGE))
+    types = folder / "mime.types"
+    types.write_text("application/grpc grpc\n")
+    port = _free_port()
+    arguments: list[str | Path] = [
+        program,
+        f"--address={LOOPBACK}",
+        "--verify-client",
+        f"--htdocs={folder}",
+        f"--mime-types-file={types}",
+        "--trailer=grpc-status: 0",
+        "--max-concurrent-streams=1000",
+        "--window-bits=20",  # 1 MiB for a stream, 16 MiB for a connection, as gRPC servers come to by themselves
+        "--connection-window-bits=24",
+        str(port),
+        world.pki.backend.private_key,
+        world.pki.backend.certificate,
+    ]
+    process = Process(arguments, world.directory / "nghttpd.log", cores)
+    try:
+        process.wait_until(lambda: _listens(port))
+    except BaseException:
+        process.stop()
+        raise
+    return Backend("nghttpd", port, (SERVICE,), process)
+
+
+def grpcio(world: World, cores: set[int]) -> Backend:
+    """The same methods and the demo's, by grpcio. Raises BenchError."""
+    pair = world.pki.backend
+    arguments = [sys.executable, "-m", "bench.grpcio_backend", world.pki.ca, pair.certificate, pair.private_key]
+    process = Process(arguments, world.directory / "grpcio.log", cores)
+    try:
+        port = process.wait_for(lambda line: int(line) if line.strip().isdecimal() else None)
+    except BaseException:
+        process.stop()
+        raise
+    return Backend("grpcio", port, (SERVICE, DEMO_SERVICE), process)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

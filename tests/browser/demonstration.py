@@ -1,0 +1,136 @@
+"""`grpcweb-gateway demo` as a process of its own, and its page in Chromium, watched for whatever goes wrong there."""
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from playwright.async_api import ConsoleMessage, Locator, Page
+
+ARTIFACTS = Path(__file__).parent / "artifacts"
+TOKEN = re.compile(r"eyJ[\w-]{20,}\.[\w-]+\.[\w-]*")  # a whole one, not the beginning that the page shows
+STARTED = "Ctrl-C stops"
+ADDRESSES = {
+    "page": r"The page +(http://\S+/)",
+    "tls_page": r"over TLS +(https://\S+/)",
+    "issuer": r"token endpoint +(http://\S+)/token",
+    "operator": r"operator +(http://\S+)/readyz",
+    "configuration": r"configuration +(\S+)",
+}
+
+
+@dataclass
+class Demo:
+    """A running demonstration: its addresses, and all that it printed."""
+
+    page: str
+    tls_page: str
+    issuer: str
+    operator: str
+    configuration: Path
+    printed: list[str] = field(default_factory=list)
+
+    async def open_calls(self) -> int:
+        async with aiohttp.ClientSession() as session, session.get(f"{self.operator}/metrics") as response:
+            found = re.search(r"^gateway_open_calls (\d+)", await response.text(), re.MULTILINE)
+        assert found is not None
+        return int(found[1])
+
+
+@asynccontextmanager
+async def demonstration() -> AsyncIterator[Demo]:
+    """On free ports; stopped by SIGTERM, as a supervisor does, and held to leave nothing behind."""
+    command = [sys.executable, "-m", "gateway", "demo", "--http-port=0", "--https-port=0", "--issuer-port=0"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment)
+    assert process.stdout is not None
+    printed: list[str] = []
+    try:
+        async with asyncio.timeout(20):
+            while not printed or STARTED not in printed[-1]:
+                line = await process.stdout.readline()
+                assert line, f"the demo ended: {''.join(printed)}"
+                printed.append(line.decode())
+        addresses = {name: _find(pattern, "".join(printed)) for name, pattern in ADDRESSES.items()}
+        configuration = Path(addresses.pop("configuration"))
+        reading = asyncio.create_task(_read(process.stdout, printed))
+        yield Demo(**addresses, configuration=configuration, printed=printed)
+        process.terminate()
+        async with asyncio.timeout(10):
+            await reading
+            assert await process.wait() == 0
+        assert not configuration.parent.exists()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+class SamplePage:
+    """The page of the demonstration, by its data-testids."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.problems: list[str] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
+
+    def __getitem__(self, testid: str) -> Locator:
+        return self.page.get_by_test_id(testid)
+
+    def badge(self, outcome: str) -> Locator:
+        return self[outcome].get_by_test_id("badge")
+
+    async def open(self) -> None:
+        await self.page.goto(self.url)
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Waits for what the page does when it is loaded, the end of a login included."""
+        await self.page.locator("html[data-ready]").wait_for(state="attached")
+
+    async def log_in(self, role: str = "reader") -> None:
+        await self["login"].click()
+        await self.choose_role(role)
+
+    async def choose_role(self, role: str) -> None:
+        """Answers the issuer's question, and comes back."""
+        await self.page.locator(f"button[name=role][value={role}]").click()
+        await self.page.wait_for_url(self.url)
+        await self.ready()
+
+    async def finish(self, name: str) -> None:
+        """Keeps a picture; fails on problems, and on a whole token in the document."""
+        ARTIFACTS.mkdir(exist_ok=True)
+        await self.page.screenshot(path=ARTIFACTS / f"{name.removeprefix('test_')}.png")
+        assert self.problems == []
+        assert TOKEN.search(await self.page.content()) is None
+
+    def expect_problem(self, pattern: str) -> None:
+        """Takes a problem off the list; fails when there is none."""
+        found = [problem for problem in self.problems if re.search(pattern, problem)]
+        assert found, f"no problem matches {pattern!r}: {self.problems}"
+        self.problems = [problem for problem in self.problems if problem not in found]
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        """A violation of the content security policy is told here too."""
+        if message.type in ("error", "warning"):
+            self.problems.append(f"{message.type}: {message.text}")
+
+
+def _find(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found is not None, f"{pattern!r} is not in {text}"
+    return found[1]
+
+
+async def _read(stream: asyncio.StreamReader, into: list[str]) -> None:
+    while line := await stream.readline():
+        into.append(line.decode())

@@ -1,0 +1,44 @@
+"""Finds the programs that some tests need besides Python.
+
+Rule: a test whose program is missing is skipped and says so; with CI=true it fails, so that no test is left out unseen.
+"""
+
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+BROWSER = Path(__file__).parent / "browser"
+BUILT = BROWSER / "clients" / "dist" / ".stamp"
+
+
+@cache
+def find(program: str) -> str | None:
+    """The path of "chromium" or "node", or None."""
+    found = subprocess.run([BROWSER / f"find-{program}"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+def missing(marker: str) -> str | None:
+    """What keeps a test with this marker from running, and what to do."""
+    if marker == "browser" and find("chromium") is None:
+        return "Chromium is MISSING: install Chromium or Chrome, or say CHROME=/path/to/it"
+    if marker == "node" and find("node") is None:
+        return "Node.js is MISSING: install Node.js 18 or newer, with npm"
+    if marker == "node" and not BUILT.exists():
+        return "the npm clients are MISSING: run tests/setup"
+    return None
+
+
+def pytest_report_header() -> list[str]:
+    reasons = [reason for marker in ("browser", "node") if (reason := missing(marker))]
+    return [f"!!! {reason}" for reason in reasons] or [f"browser: {find('chromium')}, node: {find('node')}"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in ("browser", "node"):
+        if item.get_closest_marker(marker) is not None and (reason := missing(marker)) is not None:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)

@@ -69,7 +69,14 @@ def nghttpd(program: Path, world: World, cores: set[int]) -> Backend:
 def grpcio(world: World, cores: set[int]) -> Backend:
     """The same methods and the demo's, by grpcio. Raises BenchError."""
     pair = world.pki.backend
-    arguments = [sys.executable, "-m", "bench.grpcio_backend", world.pki.ca, pair.certificate, pair.private_key]
+    arguments: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "bench.grpcio_backend",
+        world.pki.ca,
+        pair.certificate,
+        pair.private_key,
+    ]
     process = Process(arguments, world.directory / "grpcio.log", cores)
     try:
         port = process.wait_for(lambda line: int(line) if line.strip().isdecimal() else None)

@@ -36,7 +36,10 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.pki = Pki(directory)
+        # In a folder of their own: the gateway looks at certificates again when anything beside them is written.
+        certificates = directory / "tls"
+        certificates.mkdir()
+        self.pki = Pki(certificates)
         self._signer = Signer()
         self.jwks = directory / "jwks.json"
         self.jwks.write_text(json.dumps(self._signer.jwks()))

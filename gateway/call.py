@@ -112,10 +112,10 @@ class Call:
     def _decided(self, decision: Permit | Refusal) -> None:
         if self._state is State.CLOSED:
             return
+        self.subject = decision.subject
         if isinstance(decision, Refusal):
             self.fail(decision.status, decision.reason, decision.metadata)
             return
-        self.subject = decision.subject
         self.permitted = True
         try:
             metadata = self._upstream_metadata(decision)

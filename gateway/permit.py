@@ -42,3 +42,4 @@ class Refusal:
     status: Status
     reason: str  # a code for log and metric, e.g. "token_expired"
     metadata: tuple[Header, ...] = ()  # e.g. www-authenticate (RFC 6750, section 3)
+    subject: Subject = NOBODY  # who was refused, where that is known

@@ -27,11 +27,8 @@ UNROUTED = Refusal(Status(Code.UNIMPLEMENTED, "no such method"), "unrouted")
 NO_TOKEN = Refusal(
     Status(Code.UNAUTHENTICATED, "the access token is missing"), "token_missing", ((b"www-authenticate", b"Bearer"),)
 )
-DENIED = Refusal(
-    Status(Code.PERMISSION_DENIED, "not permitted"),
-    "permission_denied",
-    ((b"www-authenticate", b'Bearer error="insufficient_scope"'),),
-)
+DENIED = Status(Code.PERMISSION_DENIED, "not permitted")
+SCOPE_CHALLENGE = ((b"www-authenticate", b'Bearer error="insufficient_scope"'),)
 
 
 class Gate:
@@ -106,7 +103,7 @@ class Gate:
             return UNROUTED
         if not allowed:
             if not self._shadow:
-                return DENIED
+                return Refusal(DENIED, "permission_denied", SCOPE_CHALLENGE, subject)
             log.warning("shadow_denied", method=head.path.decode("ascii"), roles=sorted(subject.roles))
         return Permit(head.path, subject, self._claims_of(subject), subject.expires_at)
 

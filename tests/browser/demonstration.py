@@ -36,11 +36,15 @@ class Demo:
     configuration: Path
     printed: list[str] = field(default_factory=list)
 
-    async def open_calls(self) -> int:
-        async with aiohttp.ClientSession() as session, session.get(f"{self.operator}/metrics") as response:
-            found = re.search(r"^gateway_open_calls (\d+)", await response.text(), re.MULTILINE)
-        assert found is not None
-        return int(found[1])
+    async def wait_open_calls(self, count: int) -> None:
+        """Returns once the gateway says that exactly `count` calls are open."""
+        async with asyncio.timeout(5), aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"{self.operator}/metrics") as response:
+                    metrics = await response.text()
+                if int(_find(r"\ngateway_open_calls (\d+)", metrics)) == count:
+                    return
+                await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -107,9 +111,12 @@ class SamplePage:
         await self.ready()
 
     async def finish(self, name: str) -> None:
-        """Keeps a picture; fails on problems, and on a whole token in the document."""
+        """Keeps a picture of the section last used; fails on problems, and on a whole token in the document."""
         ARTIFACTS.mkdir(exist_ok=True)
-        await self.page.screenshot(path=ARTIFACTS / f"{name.removeprefix('test_')}.png")
+        path = ARTIFACTS / f"{name.removeprefix('test_')}.png"
+        section = self.page.locator("section:focus-within")
+        shown = section if await section.count() else self.page
+        await shown.screenshot(path=path, animations="disabled")
         assert self.problems == []
         assert TOKEN.search(await self.page.content()) is None
 

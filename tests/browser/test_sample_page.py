@@ -61,7 +61,11 @@ async def reader(logged_in: SamplePage, request: pytest.FixtureRequest) -> Async
 
 async def test_login_is_an_authorization_code_with_pkce(sample: SamplePage, demo: Demo) -> None:
     requests: list[Request] = []
-    sample.page.on("request", lambda request: requests.append(request))
+
+    def on_request(request: Request) -> None:
+        requests.append(request)
+
+    sample.page.on("request", on_request)
     await expect(sample["who"]).to_have_text("signed out")
     await sample.log_in("reader")
     await expect(sample["who"]).to_contain_text("reader@demo")
@@ -120,11 +124,11 @@ async def test_stream_messages_arrive_one_by_one_until_cancelled(reader: SampleP
     await expect(reader["stream-count"]).to_have_text(re.compile("^[1-9]"))
     await expect(reader["ticker"].locator("li")).to_have_count(5)
     await expect(reader["stream-cancel"]).to_be_enabled()
-    assert await demo.open_calls() == 1
+    await demo.wait_open_calls(1)
     await reader["stream-cancel"].click()
     await expect(reader.badge("stream-outcome")).to_have_text("1 CANCELLED")
     await expect(reader["stream-cancel"]).to_be_disabled()
-    assert await demo.open_calls() == 0
+    await demo.wait_open_calls(0)
 
 
 async def test_a_stream_to_its_end(reader: SamplePage) -> None:
@@ -166,7 +170,7 @@ async def test_a_deadline(reader: SamplePage, demo: Demo) -> None:
     await reader["deadline"].fill("300")
     await reader["deadline-start"].click()
     await expect(reader.badge("deadline-outcome")).to_have_text("4 DEADLINE_EXCEEDED")
-    assert await demo.open_calls() == 0
+    await demo.wait_open_calls(0)
 
 
 async def test_no_token_is_refused(sample: SamplePage) -> None:

@@ -73,6 +73,7 @@ UPSTREAM = UPSTREAMS.rstrip()[:-2]  # open at its end
         ("upstreams.shop.outlier_detection", {"upstreams": f"{UPSTREAM}, outlier_detection: {{}}}}}}\n"}),
         ("limits.max_calls_per_peer", {"rest": "limits: {max_calls_per_peer: 5}\n"}),
         ("limits.rate", {"rest": "limits: {rate: [{key: peer, limit: 1/second}]}\n"}),
+        ("limits.rate", {"rest": "limits: {rate: [{every: 5}]}\n"}),
         ("limits.rate_storage", {"rest": "limits: {rate_storage: 'redis://:hunter2@cache'}\n"}),
         ("observability.tracing.otlp", {"rest": "observability: {tracing: {otlp: 'http://localhost:4317'}}\n"}),
         ("workers", {"rest": "workers: 2\n"}),

@@ -1,6 +1,7 @@
 """What the gateway costs: calls per CPU-second, latency, memory (`make bench`, bench/README.md).
 
-    __main__.py       the command: chosen cases, in rounds
+    __main__.py       the command
+    run.py            all rounds of the chosen cases (progress.py)
     cases.py          what is measured
     harness.py        what a case has at hand: backends, a gateway, a meter
       world.py          certificates, keys, tokens, gateway.yaml

@@ -53,13 +53,13 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
-    """The short name, with + if the tree has changes; empty outside a repository."""
+    """The short name, with + if the tree has changes."""
     try:
         commit = _first_line(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"])
         changes = _first_line(["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no"])
     except OSError:
-        return ""
-    return commit + "+" * bool(changes)
+        return "unknown"
+    return commit + "+" * bool(changes) or "unknown"
 
 
 def _first_line(command: list[str | Path]) -> str:

@@ -15,7 +15,9 @@ AT_ONCE = 50  # connections that are being opened
 PATIENCE = 60.0  # seconds for all streams together
 BLOCK = 256 * 1024
 
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+NO_MESSAGE = "a stream ended before its first message"
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]
 
 
 def request(path: str, message: bytes, headers: Mapping[str, str], *, keep: bool) -> bytes:
@@ -34,7 +36,7 @@ async def read_to_end(url: str, sent: bytes, count: int) -> None:
 
 
 async def _read_one(url: str, sent: bytes) -> None:
-    reader, writer = await _open(url, sent)
+    reader, writer, _ = await _open(url, sent)
     try:
         tail = b""
         while block := await reader.read(BLOCK):
@@ -54,8 +56,10 @@ async def held_open(url: str, sent: bytes, count: int) -> AsyncIterator[None]:
 
     async def start() -> None:
         async with gate:
-            reader, writer = await _open(url, sent)
+            reader, writer, head = await _open(url, sent)
             writers.append(writer)
+            if b"chunked" not in head.lower():  # an answer of a known length was over when it began
+                raise BenchError(NO_MESSAGE)
             await _first_message(reader)
             more.append(asyncio.create_task(reader.read(1)))
 
@@ -74,7 +78,7 @@ async def held_open(url: str, sent: bytes, count: int) -> AsyncIterator[None]:
 
 
 async def _open(url: str, sent: bytes) -> Stream:
-    """A connection on which the answer's head has come, and says 200."""
+    """A connection, and the head of the answer, which says 200."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=BLOCK)
     writer.write(sent)
@@ -85,12 +89,15 @@ async def _open(url: str, sent: bytes) -> Stream:
     if not head.startswith(b"HTTP/1.1 200 "):
         line = head.partition(b"\r\n")[0].decode("latin-1")
         raise BenchError(f"the gateway answered {line}")
-    return reader, writer
+    return reader, writer, head
 
 
 async def _first_message(reader: asyncio.StreamReader) -> None:
     """Waits for a chunk that begins with a data frame."""
-    size = int(await reader.readline(), 16)
-    chunk = await reader.readexactly(size + 2)
+    try:
+        size = int(await reader.readline(), 16)
+        chunk = await reader.readexactly(size + 2)
+    except (ValueError, asyncio.IncompleteReadError):
+        size, chunk = 0, b""
     if not size or chunk[0] & 0x80:
-        raise BenchError("a stream ended before its first message")
+        raise BenchError(NO_MESSAGE)

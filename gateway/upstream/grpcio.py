@@ -175,6 +175,8 @@ class GrpcioStream:
         try:
             await self._relay()
         except grpc.aio.AioRpcError as error:
+            if head := error.initial_metadata():
+                self._reply.reply_head(_from_grpc(head))
             self._finish(error.code(), error.details(), error.trailing_metadata())
         except asyncio.CancelledError:
             if not self._reply.closed:  # grpc cancels calls when a channel is closed under them

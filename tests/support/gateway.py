@@ -60,6 +60,11 @@ class RunningGateway:
         """Calls that reached a handler or an interceptor of the backend, health excepted."""
         return sum(self.world.backend.calls.values())
 
+    @property
+    def open_calls(self) -> int:
+        """Calls that the gate counts or the front still serves."""
+        return max(self.gateway._gate.calls, len(self.gateway._front.exchanges))
+
     def token(self, role: str = "reader", **claims: Any) -> str:
         return self.world.issuer.mint(role, **claims)
 

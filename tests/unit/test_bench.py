@@ -142,6 +142,15 @@ async def test_a_stream_that_fails_is_no_figure(status: int) -> None:
             await streams.read_to_end(url, sent, 2)
 
 
+@pytest.mark.parametrize("body", [b"", trailer(16)], ids=["empty", "refused"])
+async def test_a_stream_that_never_began_is_not_idle(body: bytes) -> None:
+    sent = streams.request("/a.B/C", b"x", {}, keep=True)
+    async with answering(body) as url:
+        with pytest.raises(BenchError, match="ended before its first message"):
+            async with asyncio.timeout(5), streams.held_open(url, sent, 2):
+                pytest.fail("it counts as open")
+
+
 def test_self_time_is_that_of_the_innermost_function_of_the_main_thread() -> None:
     own = self_times(
         [

@@ -191,6 +191,14 @@ def test_everything_that_is_wrong_is_told_at_once_with_what_the_files_hold(examp
     ]
 
 
+def test_nothing_is_said_of_what_stands_for_a_bad_value(example: Path) -> None:
+    (example.parent / "tls" / "server.pem").unlink()
+    answer = Answer("check", "--offline", cwd=example.parent, **{SECRET: "hunter2"})
+    assert len(answer.errors) == 2
+    assert "listeners[0].tls.certificate: no such file: tls/server.pem" in answer.errors[0]
+    assert answer.errors[1] == "gateway.yaml: 1 problem"
+
+
 def test_an_unknown_key(good: Path) -> None:
     good.write_text(GOOD + "limts: {}\n")
     answer = Answer("check", "--offline", cwd=good.parent)

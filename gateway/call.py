@@ -122,6 +122,7 @@ class Call:
         except WireError as error:
             self.fail(error.status, "bad_metadata")
             return
+        self.head.headers = []  # a stream may live for hours, what it was asked with need not
         opened = self._road.opener.open(
             decision, UpstreamRequest(metadata, self.deadline, self.head.type.upstream), self
         )

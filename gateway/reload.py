@@ -1,7 +1,7 @@
 """Watches files, and tells when those beside them may have changed.
 
 Rule: folders are watched, not files: a renewal is often a rename or, in Kubernetes, a symbolic link that turns to a new
-folder. Who is told reads its files again and compares; nothing is concluded from the event itself.
+folder. From the event itself nothing is concluded: the files are looked at, and who is told reads them and compares.
 """
 
 import asyncio
@@ -22,14 +22,31 @@ PATIENCE = 2.0  # seconds after which a pair that does not fit is no longer take
 
 
 async def watch(files: Iterable[Path], changed: Callable[[], None]) -> None:
-    """Call `changed` soon after anything happens in a folder of `files`, and every POLL_MS; runs until cancelled."""
+    """Call `changed` soon after something happened to one of `files`; runs until cancelled."""
+    files = tuple(files)
+    seen = _state(files)
     folders = {folder for file in files for folder in (file.parent, file.resolve().parent) if folder.is_dir()}
     if not folders:
         return
     async for _changes in awatch(
         *folders, step=SETTLE_MS, recursive=False, rust_timeout=POLL_MS, yield_on_timeout=True
     ):
-        changed()
+        if (state := _state(files)) != seen:
+            seen = state
+            changed()
+
+
+def _state(files: Iterable[Path]) -> list[tuple[int, ...] | None]:
+    """What tells a file from the one that was there before; None where there is none."""
+    states: list[tuple[int, ...] | None] = []
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            states.append(None)
+        else:
+            states.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    return states
 
 
 class CertificateRenewal:

@@ -74,7 +74,7 @@ class Connection(web.RequestHandler):
 
     def became_idle(self) -> None:
         """The next request may come, but not for ever."""
-        self._busy = bool(self._messages)
+        self._busy = False
         self._idle_timer = self._loop.call_later(HEAD_TIMEOUT, self.force_close)
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class Connection(web.RequestHandler):
         if self._busy:
             return
         if self._waiter is None:
-            super().close()  # an answer was written, and its request's body is being read for courtesy
+            super().close()  # between an answer and the next request: a body that nobody wants may be coming in
         else:
             self.force_close()
 

@@ -53,7 +53,7 @@ class Http1Front:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.became_busy()
-        if "Upgrade" in request.headers:
+        if "Upgrade" in request.headers or request.method == "CONNECT":
             connection.closing = True  # the parser may take what follows for the other protocol
         try:
             response = await self._answer(request, connection)

@@ -73,6 +73,7 @@ class _Reader:
         self._lines: dict[Key, int] = {}
         self._document = Document({}, Places(file, self._lines))
         self._open: set[int] = set()  # nodes being read, to see one that holds itself
+        self._flat: set[int] = set()  # mappings whose merges are done
 
     def read(self, node: yaml.MappingNode) -> Document:
         self._document.data = self._mapping(node, ())
@@ -111,13 +112,10 @@ class _Reader:
         return values
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, object]:
-        first: dict[str, int] = {}
-        for name_node, _ in node.value:
-            name = str(name_node.value)
-            if name in first and name_node.tag != _MERGE:
-                self._find((*key, name), f"written twice: first on line {first[name]}")
-            first.setdefault(name, _line(name_node))
-        self._loader.flatten_mapping(node)  # `<<: *anchor`; own keys come last and win
+        if id(node) not in self._flat:  # an alias brings the same node again
+            self._flat.add(id(node))
+            self._find_twice(node, key)
+            self._loader.flatten_mapping(node)  # `<<: *anchor`; own keys come last and win
         values: dict[str, object] = {}
         for name_node, value_node in node.value:
             if not isinstance(name_node, yaml.ScalarNode):
@@ -127,6 +125,14 @@ class _Reader:
             self._lines[step] = _line(name_node)
             values[name_node.value] = self._value(value_node, step)
         return values
+
+    def _find_twice(self, node: yaml.MappingNode, key: Key) -> None:
+        first: dict[str, int] = {}
+        for name_node, _ in node.value:
+            name = str(name_node.value)
+            if name in first and name_node.tag != _MERGE:
+                self._find((*key, name), f"written twice: first on line {first[name]}")
+            first.setdefault(name, _line(name_node))
 
     def _find(self, key: Key, message: str, hint: str | None = None) -> None:
         self._document.findings.append(Finding(key, message, hint))

@@ -68,7 +68,7 @@ class GrpcioStream:
 
     __slots__ = (
         "_ended", "_link", "_loop", "_max_request", "_messages", "_news", "_open", "_path", "_pending",
-        "_reply", "_request", "_request_encoding", "_request_paused", "_rpc", "_splitter", "_task", "_unary", "_writer",
+        "_reply", "_request_encoding", "_request_paused", "_rpc", "_splitter", "_task", "_unary", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -76,14 +76,11 @@ class GrpcioStream:
     ) -> None:
         self._link = link
         self._path = path.decode("ascii")
-        self._request = request
         self._reply = reply
         self._max_request = max_request
         self._unary = unary
         self._splitter = FrameSplitter(max_request)
-        self._request_encoding = next(
-            (value for name, value in request.metadata if name == b"grpc-encoding"), b"identity"
-        )
+        self._request_encoding = dict(request.metadata).get(b"grpc-encoding", b"identity")
         self._messages: deque[bytes] = deque()
         self._pending = 0  # bytes in _messages
         self._ended = False
@@ -95,7 +92,7 @@ class GrpcioStream:
         self._loop = asyncio.get_running_loop()
         link.enter()
         # The task's first step runs in the next turn of the loop: by then a small request is here whole.
-        self._task = self._loop.create_task(self._run())
+        self._task = self._loop.create_task(self._run(request))
         self._task.add_done_callback(self._over)
 
     # -- UpstreamStream ------------------------------------------------------------------------------------------
@@ -171,9 +168,11 @@ class GrpcioStream:
 
     # -- the reply -----------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def _run(self, request: UpstreamRequest) -> None:
         try:
-            await self._relay()
+            rpc, unary = self._begin(request)
+            del request  # a stream may live for hours, its metadata need not
+            await (self._relay_unary(rpc) if unary else self._relay(rpc))
         except grpc.aio.AioRpcError as error:
             if head := error.initial_metadata():
                 self._reply.reply_head(_from_grpc(head))
@@ -194,21 +193,24 @@ class GrpcioStream:
         """A callback, for a task that is cancelled before its first step never runs its `finally`."""
         self._link.leave()
 
-    async def _relay(self) -> None:
-        reply, channel = self._reply, self._link.channel
-        metadata = _to_grpc(self._request.metadata)
-        seconds = None if self._request.deadline is None else max(0.0, self._request.deadline - self._loop.time())
+    def _begin(self, request: UpstreamRequest) -> tuple[Any, bool]:
+        """Start the grpc.aio call, and say whether it is a unary one."""
+        channel = self._link.channel
+        metadata = _to_grpc(request.metadata)
+        seconds = None if request.deadline is None else max(0.0, request.deadline - self._loop.time())
         whole = self._ended and len(self._messages) == 1
-        if whole and self._unary:
-            await self._relay_unary(metadata, seconds)
-            return
+        method: Any
         if whole:
-            one: Any = channel.unary_stream(self._path)
-            rpc = self._rpc = one(self._take(), metadata=metadata, timeout=seconds)
+            method = (channel.unary_unary if self._unary else channel.unary_stream)(self._path)
+            self._rpc = method(self._take(), metadata=metadata, timeout=seconds)
         else:
-            many: Any = channel.stream_stream(self._path)
-            rpc = self._rpc = many(metadata=metadata, timeout=seconds)
+            method = channel.stream_stream(self._path)
+            self._rpc = method(metadata=metadata, timeout=seconds)
             self._writer = self._loop.create_task(self._write())
+        return self._rpc, whole and self._unary
+
+    async def _relay(self, rpc: Any) -> None:
+        reply = self._reply
         head = await rpc.initial_metadata()
         if head or not rpc.done():
             reply.reply_head(_from_grpc(head))
@@ -218,10 +220,8 @@ class GrpcioStream:
                 await self._open.wait()
         self._finish(await rpc.code(), await rpc.details(), await rpc.trailing_metadata())
 
-    async def _relay_unary(self, metadata: GrpcMetadata, seconds: float | None) -> None:
+    async def _relay_unary(self, rpc: Any) -> None:
         """One operation for everything: grpcio's cheapest call."""
-        method: Any = self._link.channel.unary_unary(self._path)
-        rpc = self._rpc = method(self._take(), metadata=metadata, timeout=seconds)
         message = await rpc
         self._reply.reply_head(_from_grpc(await rpc.initial_metadata()))
         if message is not None:

@@ -65,9 +65,11 @@ async def gateway(backend: ScriptedBackend) -> AsyncIterator[RunningGateway]:
         configuration["authorization"]["default"] = "authenticated"
         configuration["limits"] = {"body_stall": f"{int(STALL * 1000)}ms"}
 
-    async with running(change) as gateway:
-        await ask_echo(gateway)
-        yield gateway
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(front_connection, "PATIENCE", 1.0)
+        async with running(change) as gateway:
+            await ask_echo(gateway)
+            yield gateway
 
 
 async def ask_echo(gateway: RunningGateway) -> None:
@@ -198,10 +200,6 @@ MALFORMED = {
     "TLS": lambda headers: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + CANARY.encode() * 30,
     "no host": raw(host=b""),
     "two hosts": raw(host=b"Host: gateway.test\r\nHost: gateway.test\r\n"),
-    **{
-        f"host {value!r}": raw(host=b"Host: " + value + b"\r\n")
-        for value in (b"", b"a b", b"a/zqxjk", b"u@a", b"a\\", b"a:b", b"a:123456", b"[::1", b"a,b", b"a?b", b"<a>", b"\xff")
-    },
     "129 headers": raw(b"".join(b"x-%d: zqxjk\r\n" % number for number in range(129)) + LENGTH),
     "a header of 17 KiB": raw(b"x-a: " + b"a" * 17_000 + b"\r\n" + LENGTH),
     "a header name of 17 KiB": raw(b"a" * 17_000 + b": 1\r\n" + LENGTH),
@@ -222,9 +220,27 @@ async def test_a_malformed_request_gets_one_bare_400(
         answer = await wire.rest()
     assert answer.split(b" ", 2)[1] == b"400", answer
     assert answer.count(b"HTTP/") == 1
-    assert answer.endswith((b"\r\n\r\nbad request\n", b"\r\n\r\nthe Host header is not a host\n"))
+    assert answer.endswith(b"\r\n\r\nbad request\n")
     assert_gives_nothing_away(answer)
     assert arrived(gateway, backend) == before
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a b", "a/zqxjk", "zqxjk@a", "a\\", "a:b", "a:123456", "[::1", "a,b", "a?b", "<zqxjk>", "\xff"]
+)
+async def test_a_host_that_is_none(gateway: RunningGateway, backend: ScriptedBackend, host: str) -> None:
+    before = arrived(gateway, backend)
+    answer = await gateway.ask(request(DEMO + "Echo", fields(gateway, ("host", host)), ECHO))
+    assert answer.status == 400
+    assert_gives_nothing_away(answer.raw)
+    assert arrived(gateway, backend) == before
+
+
+@pytest.mark.parametrize("host", ["gateway.test:8443", "127.0.0.1", "[::1]:8443", "a_b.test", "xn--bcher-kva.test"])
+async def test_a_host(gateway: RunningGateway, host: str) -> None:
+    answer = await gateway.ask(request(DEMO + "WhoAmI", fields(gateway, ("host", host)), message(b"")))
+    seen = demo_pb2.WhoAmIReply.FromString(answer.grpc()[0][0])
+    assert seen.metadata["x-forwarded-host"] == host
 
 
 @pytest.mark.parametrize(
@@ -253,15 +269,9 @@ async def test_a_tunnel_is_not_opened(gateway: RunningGateway, backend: Scripted
 
 async def test_a_head_that_never_ends(gateway: RunningGateway) -> None:
     async with connect(gateway.port) as wire:
-        with pytest.raises(ConnectionError):
-            async with asyncio.timeout(3):
-                await wire.send(b"POST /demo.v1.Demo/Echo HTTP/1.1\r\n")
-                for number in range(100):
-                    await wire.send(b"x-%d: " % number + b"a" * 1_000 + b"\r\n")
-                    await asyncio.sleep(0)
-                await wire.send(b"")
-                assert await wire.rest() == b""
-                raise ConnectionError("closed")
+        wire.writer.write(b"POST /demo.v1.Demo/Echo HTTP/1.1\r\n")
+        wire.writer.write(b"".join(b"x-%d: " % number + b"a" * 10_000 + b"\r\n" for number in range(100)))
+        assert await wire.rest() == b""
     for piece in (b"\r\n", b"G", b"GET /", b"GET / HTTP/1.1\r\nx"):
         async with connect(gateway.port) as wire:
             await wire.send(piece)
@@ -274,6 +284,7 @@ async def test_a_head_that_takes_too_long(
     monkeypatch.setattr(front_connection, "HEAD_TIMEOUT", 0.3)
     async with connect(gateway.port) as wire:
         started = time.monotonic()
+        await wire.send(b"POST /demo.v1.Demo/Echo HTTP/1.1\r\n")
         rest = asyncio.create_task(wire.rest())
         while trickle and not rest.done():
             wire.writer.write(b"a")
@@ -490,7 +501,7 @@ async def test_a_reader_that_never_reads(
 ) -> None:
     port, context = doors(gateway, tls)
     async with connect(port, context=context, deaf=True) as wire:
-        wire.writer.transport.pause_reading()
+        wire.stop_reading()
         already = backend.sent
         await wire.send(request(SCRIPT + "Flood", fields(gateway), b""))
         await eventually(lambda: backend.sent > already)
@@ -514,17 +525,17 @@ async def test_a_reader_that_is_slow_loses_nothing(gateway: RunningGateway, tls:
     size = 3_000_000
     port, context = doors(gateway, tls)
     async with connect(port, context=context, deaf=True) as wire:
-        wire.writer.transport.pause_reading()
+        wire.stop_reading()
         started = time.monotonic()
         await wire.send(
             request(DEMO + "Count", fields(gateway), message(demo_pb2.CountRequest(count=1, payload_bytes=size)))
         )
         await asyncio.sleep(STALL / 2)
-        wire.writer.transport.resume_reading()
+        wire.read_again()
         head = await wire.head()
         received = bytearray()
         while b"grpc-status:" not in received[-100:]:
-            data = await asyncio.wait_for(wire.reader.read(1 << 17), 5)
+            data = await asyncio.wait_for(wire.reader.read(1 << 15), 5)
             assert data, "cut off"
             received += data
             await asyncio.sleep(0.02)
@@ -653,12 +664,20 @@ async def test_who_leaves_a_tls_connection_takes_the_call_along(
     gateway: RunningGateway, backend: ScriptedBackend, leave: Leave
 ) -> None:
     port, context = doors(gateway, tls=True)
-    for stage in (idle_stream, upload_that_the_backend_holds_up):
-        async with connect(port, context=context) as wire:
-            await stage(gateway, wire)
-            started = time.monotonic()
-            leave(wire)
-            await assert_over_soon(gateway, backend, started)
+    async with connect(port, context=context) as wire:
+        await idle_stream(gateway, wire)
+        started = time.monotonic()
+        leave(wire)
+        await assert_over_soon(gateway, backend, started)
+
+
+async def test_who_leaves_a_tls_connection_that_is_held_up(gateway: RunningGateway, backend: ScriptedBackend) -> None:
+    port, context = doors(gateway, tls=True)
+    async with connect(port, context=context) as wire:
+        await upload_that_the_backend_holds_up(gateway, wire)
+        started = time.monotonic()
+        wire.reset()
+        await assert_over_soon(gateway, backend, started)
 
 
 @pytest.mark.parametrize("stage", [nothing_sent, half_a_head, half_a_body, open_chunks, no_reply_yet, idle_stream])

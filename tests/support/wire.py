@@ -138,6 +138,15 @@ class Wire:
                     received += data
         return bytes(received)
 
+    def stop_reading(self) -> None:
+        """Leave in the socket what comes."""
+        assert isinstance(self.writer.transport, asyncio.Transport)
+        self.writer.transport.pause_reading()
+
+    def read_again(self) -> None:
+        assert isinstance(self.writer.transport, asyncio.Transport)
+        self.writer.transport.resume_reading()
+
     def half_close(self) -> None:
         """Say that nothing more is coming, and go on reading."""
         self.writer.write_eof()

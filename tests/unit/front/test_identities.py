@@ -23,6 +23,10 @@ def test_each_kind_of_name() -> None:
     )
 
 
+def test_a_uri_does_not_pass_for_a_name_of_another_kind() -> None:
+    assert identities_of({"subjectAltName": (("URI", "CN:batch"), ("URI", "DNS:ops.internal"))}) == ()
+
+
 def test_no_certificate_proves_nothing() -> None:
     assert identities_of(None) == ()
     assert identities_of({}) == ()

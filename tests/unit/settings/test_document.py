@@ -47,6 +47,12 @@ def test_anchors_and_merges() -> None:
     assert read(text, "x.yaml").data == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 2}, "c": {"x": 1, "y": 3}}
 
 
+def test_a_merge_that_is_used_twice_is_no_key_twice() -> None:
+    document = read("a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: *b\nd: {<<: *b, x: 3}\n", "x.yaml")
+    assert document.findings == []
+    assert document.data == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 2}, "d": {"x": 3}}
+
+
 def test_an_alias_makes_a_value_of_its_own() -> None:
     data = read("a: &a [1]\nb: *a\n", "x.yaml").data
     assert data["a"] == data["b"]

@@ -15,7 +15,7 @@ demo: $(VENV)/.demo  ## the gateway, an mTLS backend, an OAuth2 issuer and the s
 	@exec $(BIN)/grpcweb-gateway demo $(ARGS)
 
 test: $(VENV)/.dev  ## every test, a real browser included (ARGS="-k name" for some)
-	@tests/setup
+	@VENV=$(VENV) tests/setup
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev  ## ruff, mypy --strict, import-linter

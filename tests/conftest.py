@@ -5,6 +5,7 @@ Rule: a test whose program is missing is skipped and says so; with CI=true it fa
 
 import os
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +17,9 @@ BUILT = BROWSER / "clients" / "dist" / ".stamp"
 
 @cache
 def find(program: str) -> str | None:
-    """The path of "chromium" or "node", or None."""
-    found = subprocess.run([BROWSER / f"find-{program}"], capture_output=True, text=True, check=False)
+    """The path of "chromium", "driver" or "node", or None."""
+    environment = os.environ | {"VENV": sys.prefix}
+    found = subprocess.run([BROWSER / f"find-{program}"], capture_output=True, text=True, check=False, env=environment)
     return found.stdout.strip() or None
 
 
@@ -25,6 +27,8 @@ def missing(marker: str) -> str | None:
     """What keeps a test with this marker from running, and what to do."""
     if marker == "browser" and find("chromium") is None:
         return "Chromium is MISSING: install Chromium or Chrome, or say CHROME=/path/to/it"
+    if marker == "browser" and find("driver") is None:
+        return "Playwright's driver does not run: on Debian, apt install libatomic1"
     if marker == "node" and find("node") is None:
         return "Node.js is MISSING: install Node.js 18 or newer, with npm"
     if marker == "node" and not BUILT.exists():

@@ -174,7 +174,11 @@ async def connect(port: int, *, context: ssl.SSLContext | None = None, deaf: boo
     if deaf:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
     plain.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
+    try:
+        await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", port))
+    except OSError:
+        plain.close()
+        raise
     limit = SMALL_BUFFER if deaf else 64 * 1024 * 1024
     reader, writer = await asyncio.open_connection(
         sock=plain, limit=limit, ssl=context, server_hostname="localhost" if context else None

@@ -1,0 +1,333 @@
+"""Backends that die, hang or talk nonsense, and a gateway that goes down: every call ends once, and properly."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from gateway.demo.pb import demo_pb2
+from tests.support.backends import SCRIPT, Relay, Requests, relay, scripted
+from tests.support.frames import message
+from tests.support.gateway import BINARY, DEMO, ORIGIN, TEXT, RunningGateway, eventually, running
+from tests.support.wire import Answer, Wire, chunked, connect, request, untext
+
+ECHO = message(demo_pb2.EchoRequest(text="hello"))
+AT_ONCE = 1.5  # seconds: far less than any time-out, far more than it takes
+
+Configuration = dict[str, Any]
+
+
+def behind(wire: Relay, change: Callable[[Configuration], None] | None = None) -> Callable[[Configuration], None]:
+    """The backend is reached over `wire` alone."""
+
+    def through(configuration: Configuration) -> None:
+        upstream = configuration["upstreams"]["demo"]
+        wire.backend_port = int(upstream["targets"][0].rpartition(":")[2])
+        upstream["targets"] = [f"127.0.0.1:{wire.port}"]
+        if change is not None:
+            change(configuration)
+
+    return through
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Relay]:
+    async with relay() as line:
+        yield line
+
+
+@pytest.fixture
+async def gateway(line: Relay) -> AsyncIterator[RunningGateway]:
+    async with running(behind(line)) as gateway:
+        yield gateway
+        await eventually(lambda: gateway.open_calls == 0)
+
+
+def fields(gateway: RunningGateway, *more: tuple[str, str], **changes: str) -> list[tuple[str, str]]:
+    return [*gateway.headers(**changes).items(), *more]
+
+
+def counting(gateway: RunningGateway, kind: str = BINARY, *more: tuple[str, str]) -> bytes:
+    """A stream of one message, and then silence."""
+    body = message(demo_pb2.CountRequest(interval_ms=600_000))
+    accept = [("accept", kind)]
+    return request(DEMO + "Count", fields(gateway, *accept, *more), body)
+
+
+async def begun(wire: Wire, call: bytes) -> Answer:
+    """A stream whose first message has come."""
+    await wire.send(call)
+    answer = await wire.head()
+    answer.chunks.append(await wire.chunk())
+    return answer
+
+
+async def finish(wire: Wire, answer: Answer) -> Answer:
+    while chunk := await wire.chunk():
+        answer.chunks.append(chunk)
+    return answer
+
+
+def assert_unavailable(answer: Answer, messages: int = 0) -> None:
+    """14 in the trailer frame, readable by the page, with what came before and no word of addresses."""
+    received, status, _ = answer.grpc()
+    assert (len(received), status.code) == (messages, 14)
+    assert answer.value("access-control-allow-origin") == ORIGIN
+    for clue in ("127.0.0.1", "ipv4", "errno", "socket", "connect to", "goaway", "rst", "ssl", "tls", "certificate"):
+        assert clue not in status.message.lower(), status.message
+
+
+# --- lost
+
+
+@pytest.mark.parametrize("kind", [BINARY, TEXT])
+async def test_a_backend_is_killed_in_mid_stream(gateway: RunningGateway, line: Relay, kind: str) -> None:
+    async with connect(gateway.port) as wire:
+        answer = await begun(wire, counting(gateway, kind))
+        started = time.monotonic()
+        line.cut()
+        await finish(wire, answer)
+        assert_unavailable(answer, messages=1)
+        assert time.monotonic() - started < AT_ONCE
+        if kind == TEXT:
+            assert all(map(untext, answer.chunks))
+        assert gateway.backend_calls == 1  # and not tried again
+        # The connection to the browser is good for another call, and so is the backend.
+        again = await wire.ask(request(DEMO + "Echo", fields(gateway), ECHO))
+        assert again.grpc()[0] == [ECHO[5:]]
+
+
+async def test_a_backend_is_killed_before_it_replies(gateway: RunningGateway, line: Relay) -> None:
+    async with connect(gateway.port) as wire:
+        await wire.send(request(DEMO + "Collect", fields(gateway, ("content-length", "99")), None) + ECHO)
+        await gateway.world.backend.wait_open(1)
+        started = time.monotonic()
+        line.cut()
+        assert_unavailable(await wire.answer())  # though half of the body is still to come
+        assert time.monotonic() - started < AT_ONCE
+    assert gateway.backend_calls == 1
+
+
+async def test_every_call_on_a_lost_connection_ends_once(gateway: RunningGateway, line: Relay) -> None:
+    async def one() -> Answer:
+        async with connect(gateway.port) as wire:
+            answer = await begun(wire, counting(gateway))
+            ready.release()
+            return await finish(wire, answer)
+
+    ready = asyncio.Semaphore(0)
+    calls = [asyncio.create_task(one()) for _ in range(30)]
+    for _ in calls:
+        await ready.acquire()
+    line.cut()
+    for answer in await asyncio.gather(*calls):
+        assert_unavailable(answer, messages=1)
+
+
+async def test_a_backend_stops(gateway: RunningGateway) -> None:
+    async with connect(gateway.port) as wire:
+        answer = await begun(wire, counting(gateway))
+        await gateway.world.backend.stop()
+        await finish(wire, answer)
+        received, status, _ = answer.grpc()
+        assert len(received) == 1
+        assert status.code in (1, 14)  # grpc's server cancels what runs when it stops without grace
+
+
+async def test_a_backend_that_is_down(gateway: RunningGateway, line: Relay) -> None:
+    line.stop()
+    for _ in range(3):
+        started = time.monotonic()
+        assert_unavailable(await gateway.ask(request(DEMO + "Echo", fields(gateway), ECHO)))
+        assert_unavailable(await gateway.ask(counting(gateway, TEXT)))
+        assert time.monotonic() - started < AT_ONCE
+    assert gateway.backend_calls == 0
+    await line.start()
+
+    async def works() -> bool:
+        return (await gateway.echo()).code == 0
+
+    async with asyncio.timeout(5):
+        while not await works():
+            await asyncio.sleep(0.05)
+
+
+# --- silent
+
+
+async def test_a_black_hole_swallows_no_deadline(line: Relay) -> None:
+    async with scripted() as other:
+
+        async def answer(requests: Requests, context: Any) -> AsyncIterator[bytes]:
+            yield b"here"
+
+        other.methods["Do"] = answer
+
+        def change(configuration: Configuration) -> None:
+            line.backend_port = None
+            configuration["upstreams"]["script"] = other.section()
+            configuration["authorization"]["default"] = "authenticated"
+
+        async with running(behind(line, change)) as gateway:
+
+            async def swallowed(path: str) -> None:
+                started = time.monotonic()
+                headers = fields(gateway, ("grpc-timeout", "300m"))
+                reply = await gateway.ask(request(path, headers, message(b"")))
+                assert (reply.code, reply.value("access-control-allow-origin")) == (4, ORIGIN)
+                assert 0.29 < time.monotonic() - started < AT_ONCE
+
+            async def others() -> None:
+                await asyncio.sleep(0.05)
+                started = time.monotonic()
+                assert (await gateway.ask(request(SCRIPT + "Do", fields(gateway), b""))).code == 0
+                assert time.monotonic() - started < 0.3
+
+            await asyncio.gather(*(swallowed(DEMO + method) for method in ("Echo", "Count", "Chat") * 5), others())
+            assert line.connections > 0
+            # Without a deadline the browser decides how long it waits.
+            async with connect(gateway.port) as wire:
+                await wire.send(request(DEMO + "Echo", fields(gateway), ECHO))
+                await eventually(lambda: gateway.open_calls == 1)
+                wire.reset()
+                await eventually(lambda: gateway.open_calls == 0)
+
+
+async def test_a_deadline_holds_when_the_wire_freezes(gateway: RunningGateway, line: Relay) -> None:
+    async with connect(gateway.port) as wire:
+        answer = await begun(wire, counting(gateway, BINARY, ("grpc-timeout", "400m")))
+        line.freeze()
+        await finish(wire, answer)
+        received, status, _ = answer.grpc()
+        assert (len(received), status.code) == (1, 4)
+    line.thaw()
+
+
+# --- talking nonsense
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"HTTP/1.1 400 zqxjk\r\nContent-Length: 5\r\n\r\nzqxjk", b"zqxjk" * 100, b""],
+    ids=["HTTP/1.1", "noise", "bye"],
+)
+async def test_a_backend_that_does_not_speak_http2(words: bytes) -> None:
+    async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        writer.close()
+
+    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    def change(configuration: Configuration) -> None:
+        upstream = configuration["upstreams"]["demo"]
+        upstream |= {"targets": [f"127.0.0.1:{port}"], "plaintext": True, "allow_insecure_tokens": True}
+        del upstream["tls"]
+
+    try:
+        async with running(change) as gateway:
+            started = time.monotonic()
+            answer = await gateway.ask(request(DEMO + "Echo", fields(gateway), ECHO))
+            assert_unavailable(answer)
+            assert b"zqxjk" not in answer.raw
+            assert time.monotonic() - started < AT_ONCE
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("wrong", ["server_name", "ca", "no certificate"])
+async def test_a_backend_that_is_not_trusted_or_does_not_trust(wrong: str) -> None:
+    def change(configuration: Configuration) -> None:
+        tls = configuration["upstreams"]["demo"]["tls"]
+        if wrong == "server_name":
+            tls["server_name"] = "other.demo.internal"
+        elif wrong == "ca":
+            tls["ca"] = "stranger.pem"
+        else:
+            del tls["certificate"], tls["private_key"]
+
+    async with running(change) as gateway:
+        assert_unavailable(await gateway.ask(request(DEMO + "Echo", fields(gateway), ECHO)))
+        assert gateway.backend_calls == 0
+
+
+# --- the gateway goes down
+
+
+@pytest.mark.parametrize("kind", [BINARY, TEXT])
+async def test_a_drain_lets_calls_finish_and_ends_the_rest(kind: str) -> None:
+    def change(configuration: Configuration) -> None:
+        configuration["drain"] = "500ms"
+
+    async with running(change) as gateway:
+        finishing = request(DEMO + "Count", fields(gateway), message(demo_pb2.CountRequest(count=2, interval_ms=200)))
+        async with (
+            connect(gateway.port) as resting,
+            connect(gateway.port) as short,
+            connect(gateway.port) as long,
+            connect(gateway.port) as upload,
+        ):
+            assert (await resting.ask(request(DEMO + "Echo", fields(gateway), ECHO))).code == 0
+            short_answer = await begun(short, finishing)
+            long_answer = await begun(long, counting(gateway, kind))
+            await upload.send(request(DEMO + "Collect", fields(gateway, ("transfer-encoding", "chunked")), None))
+            await upload.send(chunked(ECHO))
+            await gateway.world.backend.wait_open(3)
+
+            started = time.monotonic()
+            drain = asyncio.create_task(gateway.gateway.drain())
+            assert await resting.rest() == b""  # closed, or a call on it would be lost
+            with pytest.raises(ConnectionError):
+                async with connect(gateway.port):
+                    pass
+            # A body that was on its way still arrives, and its answer tells not to come again.
+            uploaded = await upload.ask(chunked(ECHO) + b"0\r\n\r\n")
+            assert demo_pb2.CollectReply.FromString(uploaded.grpc()[0][0]).count == 2
+            assert uploaded.value("connection") == "close"
+            assert await upload.rest() == b""
+            assert len((await finish(short, short_answer)).grpc()[0]) == 2
+            assert short_answer.code == 0
+            assert await short.rest() == b""
+            assert time.monotonic() - started < 0.45
+            # What does not end by itself is ended, with the trailer frame that every call has.
+            await finish(long, long_answer)
+            assert_unavailable(long_answer, messages=1)
+            assert await long.rest() == b""
+            assert 0.45 < time.monotonic() - started < 0.5 + AT_ONCE
+            await drain
+        assert gateway.open_calls == 0
+        await asyncio.wait_for(gateway.world.backend.wait_open(0), 2)
+
+
+async def test_a_drain_with_nothing_to_wait_for_is_over_at_once() -> None:
+    async with running() as gateway, connect(gateway.port) as wire:
+        assert (await wire.ask(request(DEMO + "Echo", fields(gateway), ECHO))).code == 0
+        started = time.monotonic()
+        await gateway.gateway.drain()
+        assert time.monotonic() - started < 0.5
+        assert await wire.rest() == b""
+
+
+async def test_a_request_that_comes_with_the_drain_is_answered() -> None:
+    async with running() as gateway, connect(gateway.port) as wire:
+        await wire.ask(request(DEMO + "Echo", fields(gateway), ECHO))
+        (connection,) = gateway.gateway._server.connections
+        await wire.send(request(DEMO + "Echo", fields(gateway), ECHO))
+        while connection._request_count < 2:  # the drain comes in the very turn of the loop that took the request in
+            await asyncio.sleep(0)
+        await gateway.gateway.drain()
+        answer = await wire.answer()
+        assert answer.code == 0
+        assert await wire.rest() == b""
+
+
+async def test_stopping_cuts_off_what_the_drain_left() -> None:
+    async with running() as gateway:
+        async with connect(gateway.port) as wire:
+            answer = await begun(wire, counting(gateway))
+            await gateway.gateway.stop()
+            with pytest.raises(asyncio.IncompleteReadError):
+                await finish(wire, answer)
+        assert gateway.open_calls == 0

@@ -25,6 +25,7 @@ SERVER_NAME = "grpcweb-gateway"  # without a version
 HEAD_TIMEOUT = 75.0  # seconds between two requests, and for the first one to be complete
 MAX_HEAD = 64 * 1024  # bytes of one request head; aiohttp limits each line and how many there are: 2 MiB together
 PATIENCE = 5.0  # seconds that a body which nobody wants is still read, so that the answer arrives
+WRITE_BUFFER = 64 * 1024  # bytes that wait for a slow reader; TLS would take 512 KiB before it says so
 PRESENCE = 0.05  # seconds between two looks at a peer from which nothing is read
 LEFT = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere only a reset shows, which poll always tells
 
@@ -33,9 +34,9 @@ class Connection(web.RequestHandler):
     """A connection; the server that it belongs to counts it."""
 
     def __init__(self, server: "Http1Server", loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        super().__init__(server, loop=loop, **options)
+        super().__init__(server, loop=loop, keepalive_timeout=HEAD_TIMEOUT, **options)
         self._server = server
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._first_timer: asyncio.TimerHandle | None = None
         self._presence_timer: asyncio.TimerHandle | None = None
         self._busy = False  # a request is here that is not answered yet
         self._head_size = 0  # bytes of a request head that is not complete
@@ -56,8 +57,10 @@ class Connection(web.RequestHandler):
         self.peer = peername[0] if isinstance(peername, tuple) else "unix"
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
+            transport.set_write_buffer_limits(WRITE_BUFFER)
             self.identities = identities_of(transport.get_extra_info("peercert"))
-        self.became_idle()
+        # aiohttp's own timer, keepalive_timeout, begins with the first answer.
+        self._first_timer = self._loop.call_later(HEAD_TIMEOUT, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._server.open_connections -= 1
@@ -68,14 +71,13 @@ class Connection(web.RequestHandler):
 
     def became_busy(self) -> None:
         """A request is being answered: only its own limits hold."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
+        if self._first_timer is not None:
+            self._first_timer.cancel()
+            self._first_timer = None
 
     def became_idle(self) -> None:
-        """The next request may come, but not for ever."""
+        """The answer is written; the next request may come."""
         self._busy = False
-        self._idle_timer = self._loop.call_later(HEAD_TIMEOUT, self.force_close)
 
     def close(self) -> None:
         """Take no further request. aiohttp would also drop the rest of a body that is on its way."""
@@ -158,7 +160,6 @@ class Http1Server(web.Server):
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
-            keepalive_timeout=HEAD_TIMEOUT,
             lingering_time=PATIENCE,
             max_line_size=8190,
             max_field_size=16 * 1024,

@@ -177,7 +177,7 @@ def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> 
         ("grpc.enable_http_proxy", 0),  # a backend is dialled directly, whatever the environment says
         ("grpc.use_local_subchannel_pool", 1),  # channels share no connection: `connections`, and renewed certificates
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 10_000),  # in spite of its name the time-out of one attempt to connect
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
     if settings.keepalive is not None:

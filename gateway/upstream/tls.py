@@ -82,19 +82,6 @@ def load_trust(field: str, path: Path, *, now: datetime | None = None) -> Trust:
     return Trust(pem, latest.not_valid_after_utc.timestamp())
 
 
-def strict_x509_hint(path: Path) -> str | None:
-    """Why Python 3.13 and later may refuse this authority (VERIFY_X509_STRICT), if so."""
-    _, certificates = _read_certificates("ca", path)
-    for one in certificates:
-        try:
-            usage = one.extensions.get_extension_for_class(x509.KeyUsage).value
-        except x509.ExtensionNotFound:
-            return f"{path}: an authority without keyUsage; Python 3.13 and later refuse it (RFC 5280, section 4.2.1.3)"
-        if not usage.key_cert_sign:
-            return f"{path}: an authority whose keyUsage lacks keyCertSign"
-    return None
-
-
 def _read(field: str, path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -1,4 +1,4 @@
-"""Every way to present oneself, over the wire: what is refused reaches no backend, whichever method and mode it tries."""
+"""Every way to present oneself, over the wire: who is refused reaches no backend, whatever method and mode he tries."""
 
 import base64
 import json
@@ -78,7 +78,8 @@ async def gateway(
 
 
 async def ask(gateway: RunningGateway, path: str, kind: str, sent: list[Header]) -> Answer:
-    headers = [("origin", ORIGIN), ("content-type", kind), *((name.decode(), value) for name, value in sent)]
+    headers: list[tuple[str, str | bytes]] = [("origin", ORIGIN), ("content-type", kind)]
+    headers += [(name.decode(), value) for name, value in sent]
     body = BODIES.get(path, message(b""))
     return await gateway.ask(request(path, headers, base64.b64encode(body) if kind == TEXT else body))
 

@@ -48,6 +48,7 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert self.transport is not None
         self._server.open_connections += 1
         if self._server.open_connections > self._server.max_connections:
             log.warning("connection_refused", reason="max_connections")
@@ -57,7 +58,7 @@ class Connection(web.RequestHandler):
         self.peer = peername[0] if isinstance(peername, tuple) else "unix"
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
-            transport.set_write_buffer_limits(WRITE_BUFFER)
+            self.transport.set_write_buffer_limits(WRITE_BUFFER)
             self.identities = identities_of(transport.get_extra_info("peercert"))
         # aiohttp's own timer, keepalive_timeout, begins with the first answer.
         self._first_timer = self._loop.call_later(HEAD_TIMEOUT, self.force_close)

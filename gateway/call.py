@@ -123,9 +123,8 @@ class Call:
             self.fail(error.status, "bad_metadata")
             return
         self.head.headers = []  # a stream may live for hours, what it was asked with need not
-        opened = self._road.opener.open(
-            decision, UpstreamRequest(metadata, self.deadline, self.head.type.upstream), self
-        )
+        request = UpstreamRequest(metadata, self.deadline, self.head.type.upstream, self.head.encoding)
+        opened = self._road.opener.open(decision, request, self)
         if isinstance(opened, Status):
             self.fail(opened, "no_upstream")
             return

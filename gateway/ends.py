@@ -32,6 +32,7 @@ class CallHead:
     scheme: bytes  # b"http" or b"https"
     host: bytes
     origin: bytes | None = None
+    encoding: bytes = b"identity"  # of compressed messages (grpc-encoding)
     identities: tuple[str, ...] = ()  # of a verified client certificate: "DNS:ops.internal", "CN:batch"
 
 
@@ -42,6 +43,7 @@ class UpstreamRequest:
     metadata: Headers
     deadline: float | None  # clock time; None: none
     content_type: bytes  # application/grpc, application/grpc+proto, …
+    encoding: bytes = b"identity"  # of compressed messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Rule: one event loop in one process; SIGTERM and SIGINT drain, a second one stop
 """
 
 import asyncio
-import gc
 import json
 import signal
 import sys
@@ -142,13 +141,6 @@ def _run(main: Coroutine[None, None, None]) -> None:
         runner.run(main)
 
 
-def _calm_collector() -> None:
-    """Look for cycles less often, and not in what lives as long as the process: a tenth of a call's cost (bench/)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-
-
 async def _until_signalled(gateway: Gateway, started: Callable[[], None] | None = None) -> None:
     """Start, wait for SIGTERM or SIGINT, drain, stop. A second signal stops at once."""
     loop = asyncio.get_running_loop()
@@ -159,7 +151,6 @@ async def _until_signalled(gateway: Gateway, started: Callable[[], None] | None 
     observe_log.OUTPUT.gather(loop.call_later)
     try:
         await gateway.start()
-        _calm_collector()
         if started is not None:
             observe_log.OUTPUT.write_out()
             started()

@@ -29,6 +29,7 @@ from gateway.request import Answer, RequestHead
 
 AT_ONCE = 48 * 1024  # bytes that a transport takes without waiting: its high-water mark is 64 KiB or more
 REPLY_BUFFER = 256 * 1024  # bytes of a reply that wait for the browser before the backend is paused
+CARRIED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])  # in a field value (RFC 9110, section 5.5)
 SLICE = 64 * 1024  # bytes written at once: what a reader must take to count as moving
 
 
@@ -125,6 +126,7 @@ class Exchange:
             return await self._write_reply()
         finally:
             self.call.cancel()
+            del self.call  # the two refer to each other; so they are freed now, and the collector has nothing to do
             if reader is not None:
                 reader.cancel()
 
@@ -275,8 +277,10 @@ def _head(request: web.BaseRequest, connection: Connection) -> RequestHead:
 
 
 def _http_headers(headers: Headers) -> CIMultiDict[str]:
-    """Header bytes are ASCII by now: names by the wire's grammar, values checked where they came in."""
-    fields = CIMultiDict([(name.decode("ascii"), value.decode("latin-1")) for name, value in headers])
+    """aiohttp writes UTF-8, and refuses the whole answer for a control character that a backend let pass."""
+    if b"".join([value for _, value in headers]).translate(None, CARRIED):
+        headers = [header for header in headers if not header[1].translate(None, CARRIED)]
+    fields = CIMultiDict([(name.decode("ascii"), value.decode("utf-8", "replace")) for name, value in headers])
     fields["Server"] = SERVER_NAME
     return fields
 

@@ -100,6 +100,7 @@ class Reception:
             scheme=head.scheme,
             host=fields.get(b"host", b""),
             origin=origin,
+            encoding=fields.get(b"grpc-encoding", b"identity"),
             identities=head.identities,
         )
 

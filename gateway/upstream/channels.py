@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -42,13 +43,21 @@ def load_credentials(settings: UpstreamSettings) -> Credentials | None:
 class Link:
     """One channel and how many calls are on it."""
 
-    __slots__ = ("_retired", "calls", "channel", "closed")
+    __slots__ = ("_methods", "_retired", "calls", "channel", "closed")
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.calls = 0
         self.closed = False
         self._retired = False
+        self._methods: dict[str, Any] = {}
+
+    def unary(self, path: str) -> Any:
+        """The multi-callable of a method that descriptors call unary; there are as many as they name."""
+        method = self._methods.get(path)
+        if method is None:
+            method = self._methods[path] = self.channel.unary_unary(path)
+        return method
 
     def enter(self) -> None:
         self.calls += 1

@@ -36,7 +36,8 @@ SEND_BUFFER = 256 * 1024  # bytes of a request that wait for the backend before 
 
 # What grpc-core says of connections: addresses and errno are the operator's business, not the browser's.
 CORE_DETAILS = re.compile(
-    r"ipv[46]:|unix:|failed to connect|[Ee]rrno|Socket closed|recvmsg|GOAWAY|RST_STREAM|DNS|name resol|Stream removed"
+    r"ipv[46]:|unix:|failed to connect|[Ee]rrno|Socket closed|recvmsg|GOAWAY|RST_STREAM|Stream removed"
+    r"|DNS|[Rr]esolv|lookup"
 )
 
 GrpcMetadata = tuple[tuple[str, str | bytes], ...]
@@ -67,7 +68,7 @@ class GrpcioStream:
     """The backend's end (`UpstreamStream`) of one call."""
 
     __slots__ = (
-        "_ended", "_link", "_loop", "_max_request", "_messages", "_news", "_open", "_path", "_pending",
+        "_begun", "_ended", "_link", "_loop", "_max_request", "_messages", "_news", "_open", "_path", "_pending",
         "_reply", "_request_encoding", "_request_paused", "_rpc", "_splitter", "_task", "_unary", "_writer",
     )  # fmt: skip
 
@@ -80,7 +81,7 @@ class GrpcioStream:
         self._max_request = max_request
         self._unary = unary
         self._splitter = FrameSplitter(max_request)
-        self._request_encoding = dict(request.metadata).get(b"grpc-encoding", b"identity")
+        self._request_encoding = request.encoding
         self._messages: deque[bytes] = deque()
         self._pending = 0  # bytes in _messages
         self._ended = False
@@ -92,8 +93,8 @@ class GrpcioStream:
         self._loop = asyncio.get_running_loop()
         link.enter()
         # The task's first step runs in the next turn of the loop: by then a small request is here whole.
+        self._begun = False
         self._task = self._loop.create_task(self._run(request))
-        self._task.add_done_callback(self._over)
 
     # -- UpstreamStream ------------------------------------------------------------------------------------------
 
@@ -115,6 +116,9 @@ class GrpcioStream:
 
     def cancel(self) -> None:
         self._task.cancel()
+        if not self._begun:  # a task that is cancelled before its first step never runs its `finally`
+            self._begun = True
+            self._link.leave()
 
     def pause(self) -> None:
         if self._open is None:
@@ -169,6 +173,7 @@ class GrpcioStream:
     # -- the reply -----------------------------------------------------------------------------------------------
 
     async def _run(self, request: UpstreamRequest) -> None:
+        self._begun = True
         try:
             rpc, unary = self._begin(request)
             del request  # a stream may live for hours, its metadata need not
@@ -188,10 +193,7 @@ class GrpcioStream:
                 self._writer.cancel()
             if self._rpc is not None:
                 self._rpc.cancel()
-
-    def _over(self, _task: asyncio.Task[None]) -> None:
-        """A callback, for a task that is cancelled before its first step never runs its `finally`."""
-        self._link.leave()
+            self._link.leave()
 
     def _begin(self, request: UpstreamRequest) -> tuple[Any, bool]:
         """Start the grpc.aio call, and say whether it is a unary one."""
@@ -201,7 +203,7 @@ class GrpcioStream:
         whole = self._ended and len(self._messages) == 1
         method: Any
         if whole:
-            method = (channel.unary_unary if self._unary else channel.unary_stream)(self._path)
+            method = self._link.unary(self._path) if self._unary else channel.unary_stream(self._path)
             self._rpc = method(self._take(), metadata=metadata, timeout=seconds)
         else:
             method = channel.stream_stream(self._path)
@@ -226,7 +228,7 @@ class GrpcioStream:
         self._reply.reply_head(_from_grpc(await rpc.initial_metadata()))
         if message is not None:
             self._reply.reply_bytes(frame(message))
-        self._finish(await rpc.code(), await rpc.details(), await rpc.trailing_metadata())
+        self._finish(grpc.StatusCode.OK, None, await rpc.trailing_metadata())  # any other status was raised
 
     def _finish(
         self, code: grpc.StatusCode, details: str | None, metadata: Iterable[tuple[str, str | bytes]] | None

@@ -1,6 +1,7 @@
 """Backends that die, hang or talk nonsense, and a gateway that goes down: every call ends once, and properly."""
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -8,7 +9,18 @@ from typing import Any
 import pytest
 
 from gateway.demo.pb import demo_pb2
-from tests.support.backends import SCRIPT, Relay, Requests, relay, scripted
+from tests.support.backends import (
+    GRPC_HEAD,
+    HEADERS,
+    RST_STREAM,
+    SCRIPT,
+    Relay,
+    Requests,
+    block,
+    raw_http2,
+    relay,
+    scripted,
+)
 from tests.support.frames import message
 from tests.support.gateway import BINARY, DEMO, ORIGIN, TEXT, RunningGateway, eventually, running
 from tests.support.wire import Answer, Wire, chunked, connect, request, untext
@@ -235,6 +247,42 @@ async def test_a_backend_that_does_not_speak_http2(words: bytes) -> None:
             assert time.monotonic() - started < AT_ONCE
     finally:
         server.close()
+
+
+FIRST = ((0, 0), message(b"m"))  # DATA
+
+
+def at(section: Configuration) -> Callable[[Configuration], None]:
+    def change(configuration: Configuration) -> None:
+        configuration["upstreams"]["demo"] = {"services": ["demo.v1.Demo"], **section}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("http", "code"),
+    [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (500, 2), (502, 14), (503, 14), (504, 14), (418, 2)],
+)
+async def test_a_backend_that_answers_with_an_http_status(http: int, code: int) -> None:
+    head = block((b":status", b"%d" % http), (b"content-type", b"text/html"))
+    async with raw_http2((HEADERS, head), ((0, 1), b"<h1>zqxjk</h1>")) as section, running(at(section)) as gateway:
+        answer = await gateway.ask(request(DEMO + "Count", fields(gateway), message(b"")))
+        received, status, _ = answer.grpc()
+        assert (received, status.code) == ([], code)
+        assert answer.value("access-control-allow-origin") == ORIGIN
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(0, 13), (1, 13), (2, 13), (3, 13), (4, 13), (6, 13), (7, 14), (8, 1), (9, 13), (10, 13), (11, 8), (12, 7)],
+)
+@pytest.mark.parametrize("begun_already", [False, True])
+async def test_a_backend_that_resets_the_stream(error: int, code: int, begun_already: bool) -> None:
+    before = [(HEADERS, GRPC_HEAD), FIRST] if begun_already else []
+    async with raw_http2(*before, (RST_STREAM, struct.pack(">I", error))) as section, running(at(section)) as gateway:
+        answer = await gateway.ask(request(DEMO + "Count", fields(gateway), message(b"")))
+        received, status, _ = answer.grpc()
+        assert (len(received), status.code) == (int(begun_already), code)
 
 
 @pytest.mark.parametrize("wrong", ["server_name", "ca", "no certificate"])

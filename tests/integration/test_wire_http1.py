@@ -16,9 +16,19 @@ import pytest
 import pytest_asyncio
 
 from gateway.demo.pb import demo_pb2
-from tests.support.backends import SCRIPT, Requests, ScriptedBackend, scripted
+from tests.support.backends import (
+    GRPC_HEAD,
+    HEADERS,
+    HEADERS_END,
+    SCRIPT,
+    Requests,
+    ScriptedBackend,
+    block,
+    raw_http2,
+    scripted,
+)
 from tests.support.frames import message, take_apart
-from tests.support.gateway import BINARY, DEMO, ORIGIN, TEXT, RunningGateway, running
+from tests.support.gateway import BINARY, DEMO, ORIGIN, TEXT, Change, RunningGateway, running
 from tests.support.wire import Answer, chunked, connect, request, untext
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -702,6 +712,37 @@ async def test_a_reply_of_trailers_alone_is_folded_into_the_frame(gateway: Runni
     assert answer.value("grpc-status") is None
     assert answer.value("x-why") is None
     assert_cors(answer)
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [
+        (b"a\tb", True),
+        ("grün".encode(), True),
+        (b"a\x01b", False),
+        (b"a\x7fb", False),
+        (b"a\0b", False),
+        (b"a\r\nset-cookie: x=1", False),
+    ],
+)
+async def test_reply_metadata_that_cannot_be_a_header_is_left_out(value: bytes, passes: bool) -> None:
+    head = GRPC_HEAD + block((b"x-odd", value), (b"x-even", b"1"))
+    frames = [(HEADERS, head), ((0, 0), message(b"m")), (HEADERS_END, block((b"grpc-status", b"0")))]
+    async with raw_http2(*frames) as section, running(only(section)) as gateway:
+        answer = await gateway.ask(request(DEMO + "Count", fields(gateway), message(b"")))
+        assert (answer.grpc()[0], answer.code) == ([b"m"], 0)
+        assert [each for name, each in answer.headers if name == b"x-odd"] == [value] * passes
+        assert answer.value("x-even") == "1"
+        assert answer.value("set-cookie") is None
+
+
+def only(section: dict[str, Any]) -> Change:
+    """The demo's services are at that backend."""
+
+    def change(configuration: dict[str, Any]) -> None:
+        configuration["upstreams"]["demo"] = {"services": ["demo.v1.Demo"], **section}
+
+    return change
 
 
 # --- the course of a reply

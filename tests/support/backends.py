@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -67,6 +68,57 @@ async def scripted() -> AsyncIterator[ScriptedBackend]:
         yield backend
     finally:
         await server.stop(0)
+
+
+def block(*headers: tuple[bytes, bytes]) -> bytes:
+    """A header block of literals (RFC 7541, section 6.2.2), whatever the names and values."""
+    return b"".join(b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in headers)
+
+
+GRPC_HEAD = block((b":status", b"200"), (b"content-type", b"application/grpc"))
+HEADERS, HEADERS_END, RST_STREAM = (1, 4), (1, 5), (3, 0)  # type and flags of a frame
+
+
+@contextlib.asynccontextmanager
+async def raw_http2(*frames: tuple[tuple[int, int], bytes]) -> AsyncIterator[dict[str, Any]]:
+    """A plaintext backend that answers every stream with these frames, which grpc's own server would not send.
+
+    Gives its section of `upstreams`. Each frame is a segment of its own, for a reset that comes with a message makes
+    grpc-core forget the message.
+    """
+
+    def frame(kind: tuple[int, int], stream: int, payload: bytes) -> bytes:
+        return struct.pack(">I", len(payload))[1:] + bytes(kind) + struct.pack(">I", stream) + payload
+
+    serving: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.append(cast("asyncio.Task[None]", asyncio.current_task()))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readexactly(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+            writer.write(frame((4, 0), 0, b""))
+            while True:
+                head = await reader.readexactly(9)
+                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+                payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+                if kind in (4, 6) and not flags:  # SETTINGS and PING want an answer
+                    writer.write(frame((kind, 1), 0, payload if kind == 6 else b""))
+                if kind == 1:
+                    for each, content in frames:
+                        writer.write(frame(each, stream, content))
+                        await asyncio.sleep(0.02)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield {"targets": [f"127.0.0.1:{port}"], "plaintext": True, "allow_insecure_tokens": True}
+    finally:
+        server.close()
+        async with asyncio.timeout(5):  # the gateway is gone, and so are its connections
+            await asyncio.gather(*serving)
 
 
 class Relay:

@@ -112,6 +112,8 @@ async def running(
         if admit is not None:
             world.backend.admit(*admit)
         configuration = yaml.safe_load(world.config_path.read_text())
+        for listener in configuration["listeners"]:
+            listener["bind"] = "127.0.0.1:0"  # the ports that the world found free may be taken by now
         configuration["cors"]["allow_origins"].append(ORIGIN)
         configuration["observability"]["log"]["access"] = False
         if change is not None:

@@ -17,12 +17,9 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 # /app gets no pip of its own: that of `tools` installs into it.
 RUN python3 -m venv tools && python3 -m venv --without-pip /app
-COPY requirements/runtime.txt requirements/demo.txt requirements/
+COPY requirements/runtime.txt requirements/build.txt requirements/
 RUN tools/bin/pip --python /app/bin/python3 install --require-hashes -r requirements/runtime.txt
-# Of the other lock only the build backend and what it needs; a package that is forgotten here fails the build.
-RUN awk '/^[a-z]/ { wanted = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } wanted' \
-      requirements/demo.txt > requirements/build.txt && \
-    tools/bin/pip install --require-hashes -r requirements/build.txt
+RUN tools/bin/pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY web web

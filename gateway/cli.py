@@ -30,6 +30,7 @@ class NotStarted(click.ClickException):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # grpc-core's own lines; what matters of them is an event of ours
     try:
         code = commands.main(arguments, PROGRAM, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -120,6 +121,9 @@ def check(config: Path, offline: bool, debug: bool) -> None:
     Everything that a start would find, and whether issuers and backends are there.
     """
     with _answering(debug):
+        from gateway.observe import log  # noqa: PLC0415
+
+        log.configure(console=True, level="critical")  # what is wrong is told as a problem, not as an event
         problems = _problems_of(config, offline=offline)
         _tell(problems)
         if problems:

@@ -234,7 +234,8 @@ async def test_a_shadow_denies_nobody_who_is_known_and_says_whom_it_would() -> N
 async def test_a_stream_ends_with_its_token(gateway: RunningGateway) -> None:
     token = gateway.token(exp=int(time.time()) + 1)
     headers = gateway.headers() | {"authorization": f"Bearer {token}"}
-    reply = await gateway.post(DEMO + "Count", message(demo_pb2.CountRequest(interval_ms=60_000)), headers)
+    async with asyncio.timeout(5):
+        reply = await gateway.post(DEMO + "Count", message(demo_pb2.CountRequest(interval_ms=60_000)), headers)
     assert (reply.code, len(reply.messages)) == (16, 1)
     await asyncio.wait_for(gateway.world.backend.wait_open(0), 1.0)
     assert (await gateway.post(DEMO + "Echo", message(b""), headers)).code == 16

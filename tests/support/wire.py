@@ -7,6 +7,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from gateway.protocol import text
 from gateway.protocol.metadata import Headers
@@ -140,12 +141,10 @@ class Wire:
 
     def stop_reading(self) -> None:
         """Leave in the socket what comes."""
-        assert isinstance(self.writer.transport, asyncio.Transport)
-        self.writer.transport.pause_reading()
+        cast(asyncio.Transport, self.writer.transport).pause_reading()
 
     def read_again(self) -> None:
-        assert isinstance(self.writer.transport, asyncio.Transport)
-        self.writer.transport.resume_reading()
+        cast(asyncio.Transport, self.writer.transport).resume_reading()
 
     def half_close(self) -> None:
         """Say that nothing more is coming, and go on reading."""

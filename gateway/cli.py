@@ -7,6 +7,7 @@ Commands import what they need when they run: `--help` is quick, and `schema` an
 """
 
 import contextlib
+import os
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -87,7 +87,7 @@ class Gateway:
             await self._judge_rules()
             await self._tokens.start()
             self._snapshot = self._make_snapshot()
-            self._watch_certificates()
+            await self._watch_certificates()
             self._tasks.append(asyncio.create_task(self._tick()))
             await self._listen()
             self._publish_gauges()
@@ -181,7 +181,7 @@ class Gateway:
         host, port = self._admin.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def _watch_certificates(self) -> None:
+    async def _watch_certificates(self) -> None:
         for name, upstream in self._upstreams.items():
             tls = self.settings.upstreams[name].tls
             if tls is None:
@@ -190,6 +190,7 @@ class Gateway:
             self._renewals.append(renewal)
             files = [file for file in (tls.ca, tls.certificate, tls.private_key) if file is not None]
             self._tasks.append(asyncio.create_task(watch(files, renewal.files_changed)))
+        await asyncio.sleep(0)  # a task's first step, which begins to watch
 
     def _publish_gauges(self) -> None:
         def gauge(name: str, text: str, read: Callable[[], float]) -> None:

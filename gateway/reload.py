@@ -22,9 +22,13 @@ PATIENCE = 2.0  # seconds after which a pair that does not fit is no longer take
 
 
 async def watch(files: Iterable[Path], changed: Callable[[], None]) -> None:
-    """Call `changed` soon after something happened to one of `files`; runs until cancelled."""
+    """Call `changed` soon after something happened to one of `files`, and once at first; runs until cancelled.
+
+    At first, because something may have happened between the reading of the files and now.
+    """
     files = tuple(files)
     seen = _state(files)
+    changed()
     folders = {folder for file in files for folder in (file.parent, file.resolve().parent) if folder.is_dir()}
     if not folders:
         return

@@ -3,13 +3,16 @@
 Rule: a test whose program is missing is skipped and says so; with CI=true it fails, so that no test is left out unseen.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+import uvloop
 
 BROWSER = Path(__file__).parent / "browser"
 BUILT = BROWSER / "clients" / "dist" / ".stamp"
@@ -46,3 +49,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in ("browser", "node"):
         if item.get_closest_marker(marker) is not None and (reason := missing(marker)) is not None:
             (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the event loop that the gateway runs on."""
+    return {"uvloop": uvloop.new_event_loop}

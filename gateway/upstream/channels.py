@@ -181,7 +181,6 @@ def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> 
             64 * 1024,
         ),  # a reply's metadata; grpc-core refuses at random near 8 KiB otherwise
         ("grpc.max_metadata_size", 32 * 1024),
-        ("grpc.compression_enabled_algorithms_bitset", 1),  # identity only: official clients know no other frame
         ("grpc.enable_retries", 0),  # a call whose bytes may have reached a handler is never sent twice
         ("grpc.enable_http_proxy", 0),  # a backend is dialled directly, whatever the environment says
         ("grpc.use_local_subchannel_pool", 1),  # channels share no connection: `connections`, and renewed certificates

@@ -508,6 +508,20 @@ async def test_the_backend_judges_how_many_messages_there_are(gateway: RunningGa
     assert gateway.backend_calls == before + 1
 
 
+async def test_replies_that_the_backend_compressed_arrive_plain(
+    gateway: RunningGateway, backend: ScriptedBackend
+) -> None:
+    """Official clients know no compressed frame."""
+
+    async def packed(requests: Requests, context: Any) -> AsyncIterator[bytes]:
+        context.set_compression(grpc.Compression.Gzip)
+        yield b"m" * 10_000
+
+    backend.methods["Packed"] = packed
+    messages, status, _ = (await gateway.ask(request(SCRIPT + "Packed", fields(gateway), message(b"")))).grpc()
+    assert (messages, status.code) == ([b"m" * 10_000], 0)
+
+
 @pytest.mark.parametrize(
     ("encoding", "packed"), [("gzip", gzip.compress(b"m" * 1000)), ("deflate", zlib.compress(b"m" * 1000))]
 )

@@ -57,7 +57,7 @@ class World:
         kind = content_type.parse(b"application/grpc-web", None)
         assert kind is not None
         authorizations = [(b"authorization", b"Bearer " + token) for token in tokens]
-        head = CallHead(path, kind, [], authorizations, None, "192.0.2.1", b"https", b"", None, identities)
+        head = CallHead(path, kind, [], authorizations, None, "192.0.2.1", b"https", b"", identities=identities)
         self.gate.decide(head, self.answers.append)
 
     def reason(self) -> str:

@@ -45,7 +45,7 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
 
 
 def descriptor_file_problems(settings: Settings) -> list[Problem]:
-    """As `descriptor_problems`, where descriptors come from a file."""
+    """What is wrong with descriptors from a file, and with rules that they do not bear out."""
     try:
         known = read_catalog(settings)
     except DescriptorsError as error:

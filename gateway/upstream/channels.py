@@ -9,14 +9,13 @@ Rules
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from gateway.settings import Upstream as UpstreamSettings
-from gateway.upstream.tls import CertificateError, Identity, Trust, load_identity, load_trust
+from gateway.upstream.tls import Identity, Trust, load_identity, load_trust
 
 CONNECT_TIMEOUT = 2.0  # seconds that `reachable` waits for a connection
 
@@ -86,33 +85,26 @@ _closing: set[asyncio.Task[None]] = set()  # asyncio keeps no strong reference t
 class Channels:
     """`connections` channels to each target, taken in turn."""
 
-    def __init__(
-        self,
-        settings: UpstreamSettings,
-        *,
-        max_response: int,
-        user_agent: str,
-        on_change: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, settings: UpstreamSettings, *, max_response: int, user_agent: str) -> None:
         """Reads the certificates; raises CertificateError."""
         self._settings = settings
         self._options = _options(settings, max_response, user_agent)
         self.credentials = load_credentials(settings)
         self._links = self._connect()
         self._turn = 0
-        self._on_change = on_change
 
     def take(self) -> Link:
-        """The next channel in turn; one that is known to be broken is passed over while another is not."""
+        """The next channel in turn; one without a connection is passed over while another has one."""
         links = self._links
         if len(links) == 1:
             return links[0]
         for _ in links:
             self._turn = (self._turn + 1) % len(links)
             link = links[self._turn]
-            if link.channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                break
-        return link
+            if link.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
+                return link
+        self._turn = (self._turn + 1) % len(links)
+        return links[self._turn]
 
     def renew(self) -> bool:
         """Read the files again; True: they had changed and are in use now. Raises CertificateError: nothing changed."""
@@ -121,8 +113,6 @@ class Channels:
             return False
         self.credentials = credentials
         old, self._links = self._links, self._connect()
-        if self._on_change is not None:
-            self._on_change()
         for link in old:
             link.retire()
         return True
@@ -176,11 +166,9 @@ def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> 
         ("grpc.primary_user_agent", user_agent),
         ("grpc.max_receive_message_length", max_response),
         ("grpc.max_send_message_length", -1),  # requests are measured where they come in
-        (
-            "grpc.absolute_max_metadata_size",
-            64 * 1024,
-        ),  # a reply's metadata; grpc-core refuses at random near 8 KiB otherwise
+        # A reply's metadata; between its two defaults, 8 and 16 KiB, grpc-core refuses at random.
         ("grpc.max_metadata_size", 32 * 1024),
+        ("grpc.absolute_max_metadata_size", 64 * 1024),
         ("grpc.enable_retries", 0),  # a call whose bytes may have reached a handler is never sent twice
         ("grpc.enable_http_proxy", 0),  # a backend is dialled directly, whatever the environment says
         ("grpc.use_local_subchannel_pool", 1),  # channels share no connection: `connections`, and renewed certificates
@@ -195,6 +183,3 @@ def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> 
         options.append(("grpc.ssl_target_name_override", settings.tls.server_name))
         options.append(("grpc.default_authority", settings.tls.server_name))
     return options
-
-
-__all__ = ["CertificateError", "Channels", "Credentials", "Link", "load_credentials"]

@@ -12,7 +12,7 @@ import contextlib
 import errno
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 
 import structlog
@@ -88,7 +88,7 @@ class Gateway:
             await self._tokens.start()
             self._snapshot = self._make_snapshot()
             await self._watch_certificates()
-            self._tasks.append(asyncio.create_task(self._tick()))
+            self._keep(self._tick())
             await self._listen()
             self._publish_gauges()
         except DescriptorsError as error:
@@ -189,7 +189,7 @@ class Gateway:
             renewal = CertificateRenewal(name, upstream.channels)
             self._renewals.append(renewal)
             files = [file for file in (tls.ca, tls.certificate, tls.private_key) if file is not None]
-            self._tasks.append(asyncio.create_task(watch(files, renewal.files_changed)))
+            self._keep(watch(files, renewal.files_changed))
         await asyncio.sleep(0)  # a task's first step, which begins to watch
 
     def _publish_gauges(self) -> None:
@@ -219,12 +219,17 @@ class Gateway:
         """What keeps the gateway from being ready, by name: empty when it is."""
         if self._stopping:
             return {"gateway": "shutting down"}
-        missing = {} if self._for_development or self._tokens.ready else {"keys": "an issuer's keys are not known yet"}
+        missing = {} if self._tokens.ready else {"keys": "an issuer's keys are not known yet"}
         reached = await asyncio.gather(*(upstream.reachable() for upstream in self._upstreams.values()))
         for name, reachable in zip(self._upstreams, reached, strict=True):
             if not reachable:
                 missing[f"upstream {name}"] = "no target can be reached"
         return missing
+
+    def _keep(self, running: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(running)
+        self._tasks.append(task)
+        task.add_done_callback(_tell_of_failure)
 
     async def _tick(self) -> None:
         while True:
@@ -262,6 +267,12 @@ class Gateway:
         for upstream in self._upstreams.values():
             await upstream.close()
         log.info("stopped")
+
+
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    """What is meant to run as long as the gateway must not end in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("unexpected_error", exc_info=error)
 
 
 def _expiry_of(channels: Channels) -> Callable[[], float]:

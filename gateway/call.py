@@ -139,7 +139,7 @@ class Call:
         metadata = request_metadata(
             head.headers,
             stripped=road.stripped,
-            forward_authorization=road.forward_authorization,
+            forward_authorization=road.forward_authorization and permit.forward_authorization,
             max_size=road.limits.max_metadata,
         )
         metadata += forwarded(head.peer.encode("ascii", "replace"), head.scheme, head.host)
@@ -148,10 +148,10 @@ class Call:
 
     def _release_held(self) -> None:
         held, self._held, self._held_size = self._held, [], 0
+        if held:
+            self.downstream.resume_reading()  # first: what is released may make the backend's end pause it again
         for data in held:
             self._forward(data)
-        if held:
-            self.downstream.resume_reading()
         if self._request_ended and self._state is State.OPEN:
             self._end_request()
 
@@ -309,9 +309,13 @@ class Call:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._gate_entered:
-            self._road.gate.leave()
         self._road.observer.settled(self)
+
+    def delivered(self) -> None:
+        """The front has nothing of the call any more: only now it no longer counts among `max_calls`."""
+        if self._gate_entered:
+            self._gate_entered = False
+            self._road.gate.leave()
 
 
 def _of_backend(error: WireError) -> Status:

@@ -4,8 +4,10 @@ Rule: a start judges with the same functions, so that what `check` finds fine st
 """
 
 import asyncio
+import ssl
 from collections.abc import Iterator
 
+from gateway.front.listener import tls_context
 from gateway.policy.descriptors import Catalog, DescriptorsError, catalog, unknown_methods
 from gateway.policy.tokens import TokenVerifier
 from gateway.settings import Problem, Settings
@@ -35,8 +37,11 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
             load_identity(tls.certificate, tls.private_key)
             if tls.client_ca is not None:
                 load_trust("client_ca", tls.client_ca)
+            tls_context(tls)
         except CertificateError as error:
             yield settings.problem((*key, error.field), error.message, error.hint)
+        except ssl.SSLError as error:
+            yield settings.problem((*key, "certificate"), f"OpenSSL refuses it: {error.reason}", "make a stronger one")
     for name, upstream in settings.upstreams.items():
         try:
             load_credentials(upstream)
@@ -99,7 +104,13 @@ async def _key_problems(settings: Settings) -> list[Problem]:
 
 async def _upstream_problems(settings: Settings, names: list[str]) -> list[Problem]:
     upstreams = [
-        GrpcioUpstream(name, Channels(settings.upstreams[name], max_response=0, user_agent=USER_AGENT), max_request=0)
+        GrpcioUpstream(
+            name,
+            Channels(
+                settings.upstreams[name], max_response=settings.limits.max_response_message, user_agent=USER_AGENT
+            ),
+            max_request=settings.limits.max_request_message,
+        )
         for name in names
     ]
     problems = []

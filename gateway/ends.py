@@ -101,7 +101,7 @@ class Gate(Protocol):
     """Judges a call: `answer` is called once, at once where everything is known, otherwise later."""
 
     def decide(self, head: CallHead, answer: Callable[[Permit | Refusal], None]) -> None: ...
-    def leave(self) -> None: ...
+    def leave(self) -> None: ...  # once for each `decide`, when the call is over and delivered
 
 
 class Timer(Protocol):

@@ -6,13 +6,13 @@ Rule: one event loop in one process; SIGTERM and SIGINT drain, a second one stop
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+import uvloop
 
 from gateway.app import Gateway, StartError
 from gateway.front.pages import static_pages
@@ -132,11 +132,6 @@ def _configure_log(settings: Settings, *, debug: bool) -> None:
 
 
 def _run(main: Coroutine[None, None, None]) -> None:
-    if sys.platform == "win32":
-        asyncio.run(main)
-        return
-    import uvloop  # noqa: PLC0415 - there is none for Windows
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 

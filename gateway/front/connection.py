@@ -50,12 +50,13 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         assert self.transport is not None
         self._server.open_connections += 1
+        self.closing = self._server.draining  # its handshake outlasted the beginning of the drain: one answer, no more
         if self._server.open_connections > self._server.max_connections:
             log.warning("connection_refused", reason="max_connections")
             self.force_close()
             return
         peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if isinstance(peername, tuple) else "unix"
+        self.peer = peername[0] if isinstance(peername, tuple) else ""  # a Unix socket's
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
             self.transport.set_write_buffer_limits(WRITE_BUFFER)
@@ -168,6 +169,11 @@ class Http1Server(web.Server):
         )
         self.max_connections = max_connections
         self.open_connections = 0
+        self.draining = False
+
+    def pre_shutdown(self) -> None:
+        self.draining = True
+        super().pre_shutdown()
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, self._loop, **self._kwargs)

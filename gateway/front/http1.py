@@ -6,7 +6,7 @@
 Rules
 - One task serves a request whose body is here already; a body still on its way gets a second one, which reads it.
 - What is ready in one turn of the loop leaves in one write; a reply that is ready whole leaves whole.
-- A slow reader pauses the backend at `REPLY_BUFFER` bytes; one that takes no `SLICE` in `body_stall` loses its call.
+- A slow reader pauses the backend at `REPLY_BUFFER` bytes; one that takes no `SLICE` in `body_stall` is let go.
 - However a request ends, its call is cancelled if it was not over.
 """
 
@@ -126,6 +126,7 @@ class Exchange:
             return await self._write_reply()
         finally:
             self.call.cancel()
+            self.call.delivered()
             del self.call  # the two refer to each other; so they are freed now, and the collector has nothing to do
             if reader is not None:
                 reader.cancel()

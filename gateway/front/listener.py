@@ -10,7 +10,7 @@ from gateway.settings import Listener, ListenerTls
 
 BACKLOG = 1024
 CLIENT_AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-HANDSHAKE_TIMEOUT = 10.0  # seconds
+HANDSHAKE_TIMEOUT = 5.0  # seconds; until it is over, a connection is not among `max_connections`
 UNSENT = 128 * 1024  # bytes the kernel holds of what a slow reader has no room for; otherwise megabytes, and it tells
 # of room only when a third of them has gone, so that a reader who moves would seem to stand still
 

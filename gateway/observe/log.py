@@ -2,7 +2,8 @@
 
 Rules
 - An event is a code in snake_case with fields; a token, a cookie or a secret is never a field.
-- One line per call costs a system call per call; lines of the access log are written together, at most `DELAY` late.
+- One line per call costs a system call per call: while an event loop runs, lines are written together, `DELAY` late
+  at most.
 """
 
 import atexit

@@ -64,7 +64,8 @@ class Gate:
             return
         # Public methods never read the token: a bad one neither helps nor hurts.
         if head.path in self._public:
-            answer(Permit(head.path) if self._routed(head.path) else UNROUTED)
+            permit = Permit(head.path, forward_authorization=False)
+            answer(permit if self._routed(head.path) else UNROUTED)
             return
         # Who is it? Before anything is said about routes or rules, so that strangers learn nothing of them.
         token = bearer(head.authorizations)

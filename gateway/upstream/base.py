@@ -56,7 +56,3 @@ class Upstreams:
         if service == HEALTH_SERVICE and len(self.by_name) == 1:
             return next(iter(self.by_name.values()))
         return None
-
-    async def close(self) -> None:
-        for upstream in self.by_name.values():
-            await upstream.close()

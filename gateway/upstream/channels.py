@@ -169,6 +169,8 @@ def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> 
         # A reply's metadata; between its two defaults, 8 and 16 KiB, grpc-core refuses at random.
         ("grpc.max_metadata_size", 32 * 1024),
         ("grpc.absolute_max_metadata_size", 64 * 1024),
+        ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),  # over all addresses of a name
+        ("grpc.service_config_disable_resolution", 1),  # the file decides, not a TXT record
         ("grpc.enable_retries", 0),  # a call whose bytes may have reached a handler is never sent twice
         ("grpc.enable_http_proxy", 0),  # a backend is dialled directly, whatever the environment says
         ("grpc.use_local_subchannel_pool", 1),  # channels share no connection: `connections`, and renewed certificates

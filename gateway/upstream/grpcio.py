@@ -25,20 +25,23 @@ import structlog
 from gateway.ends import Reply, UpstreamRequest
 from gateway.permit import Permit
 from gateway.protocol import compression
-from gateway.protocol.frames import COMPRESSED, FrameSplitter, frame
+from gateway.protocol.frames import COMPRESSED, PREFIX_SIZE, FrameSplitter, frame
 from gateway.protocol.metadata import Header, Headers, decode_binary, encode_binary, reply_metadata
 from gateway.protocol.status import Code, Status, WireError
 from gateway.upstream.channels import Channels, Link
 
 log = structlog.get_logger("gateway.upstream")
 
+LONGEST = 365 * 86400.0  # seconds; to grpc-core, which counts nanoseconds in an int64, later than 2262 is the past
 SEND_BUFFER = 256 * 1024  # bytes of a request that wait for the backend before the browser is paused
 
 # What grpc-core says of connections: addresses and errno are the operator's business, not the browser's.
 CORE_DETAILS = re.compile(
-    r"ipv[46]:|unix:|failed to connect|[Ee]rrno|Socket closed|recvmsg|GOAWAY|RST_STREAM|Stream removed"
-    r"|DNS|[Rr]esolv|lookup"
+    r"ipv[46]:|unix:|failed to connect to|[Ee]rrno[: ]|Socket closed|recvmsg:|GOAWAY received|Received RST_STREAM"
+    r"|Stream removed|errors resolving |address lookup failed|DNS resolution failed"
 )
+
+CORE_CODES = frozenset((Code.CANCELLED, Code.UNKNOWN, Code.RESOURCE_EXHAUSTED, Code.INTERNAL, Code.UNAVAILABLE))
 
 GrpcMetadata = tuple[tuple[str, str | bytes], ...]
 
@@ -82,8 +85,8 @@ class GrpcioStream:
         self._unary = unary
         self._splitter = FrameSplitter(max_request)
         self._request_encoding = request.encoding
-        self._messages: deque[bytes] = deque()
-        self._pending = 0  # bytes in _messages
+        self._messages: deque[tuple[int, bytes]] = deque()  # flags and message, as they came
+        self._pending = 0  # bytes of the frames in _messages
         self._ended = False
         self._request_paused = False
         self._news: asyncio.Event | None = None  # more messages, or the end of them
@@ -96,12 +99,18 @@ class GrpcioStream:
         self._begun = False
         self._task = self._loop.create_task(self._run(request))
 
+    @property
+    def waiting(self) -> int:
+        """Bytes of the request that wait for the backend."""
+        return self._pending
+
     # -- UpstreamStream ------------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
         try:
             for flags, message in self._splitter.feed(data):
-                self._queue(self._plain(flags, message))
+                self._messages.append((flags, message))
+                self._pending += PREFIX_SIZE + len(message)
         except WireError as error:
             self._reply.fail(error.status, "bad_frame")
             return
@@ -139,21 +148,17 @@ class GrpcioStream:
             raise WireError(Code.INTERNAL, "a compressed message without grpc-encoding")
         return compression.decompress(self._request_encoding, message, self._max_request)
 
-    def _queue(self, message: bytes) -> None:
-        self._messages.append(message)
-        self._pending += len(message)
-
     def _tell(self) -> None:
         if self._news is not None:
             self._news.set()
 
     def _take(self) -> bytes:
-        message = self._messages.popleft()
-        self._pending -= len(message)
+        flags, message = self._messages.popleft()
+        self._pending -= PREFIX_SIZE + len(message)
         if self._request_paused and self._pending <= SEND_BUFFER // 2:
             self._request_paused = False
             self._reply.resume_request()
-        return message
+        return self._plain(flags, message)  # one by one: a queue of bombs stays as small as it came
 
     async def _write(self) -> None:
         """Send messages as they come; flow control makes `write` wait."""
@@ -167,6 +172,8 @@ class GrpcioStream:
                     return
                 self._news.clear()
                 await self._news.wait()
+        except WireError as error:
+            self._reply.fail(error.status, "bad_frame")
         except (grpc.RpcError, asyncio.InvalidStateError):
             return  # the call is over, and its reader says how
 
@@ -182,6 +189,8 @@ class GrpcioStream:
             if head := error.initial_metadata():
                 self._reply.reply_head(_from_grpc(head))
             self._finish(error.code(), error.details(), error.trailing_metadata())
+        except WireError as error:
+            self._reply.fail(error.status, "bad_frame")
         except asyncio.CancelledError:
             if not self._reply.closed:  # grpc cancels calls when a channel is closed under them
                 self._reply.reply_end(Status(Code.UNAVAILABLE, "the gateway closed the connection"), [])
@@ -199,7 +208,7 @@ class GrpcioStream:
         """Start the grpc.aio call, and say whether it is a unary one."""
         channel = self._link.channel
         metadata = _to_grpc(request.metadata)
-        seconds = None if request.deadline is None else max(0.0, request.deadline - self._loop.time())
+        seconds = None if request.deadline is None else min(max(0.0, request.deadline - self._loop.time()), LONGEST)
         whole = self._ended and len(self._messages) == 1
         method: Any
         if whole:
@@ -236,7 +245,7 @@ class GrpcioStream:
         trailers = tuple(metadata or ())
         number: int = code.value[0]
         message = details or ""
-        if number and not trailers and CORE_DETAILS.search(message):
+        if number in CORE_CODES and not trailers and CORE_DETAILS.search(message):
             log.warning("backend_unreachable", method=self._path, code=code.name, details=message)
             message = (
                 "the backend cannot be reached" if number == Code.UNAVAILABLE else "the backend broke off the call"

@@ -1,10 +1,11 @@
 """Asks a backend for its descriptors (grpc.reflection.v1alpha, which every gRPC language still serves)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway.upstream.grpcio import GrpcioUpstream
@@ -28,6 +29,8 @@ async def reflect(upstream: GrpcioUpstream) -> bytes:
         else:
             reason = error.details() or error.code().name
         raise ReflectionError(f"upstream {upstream.name}: {reason}") from None
+    except (ReflectionError, DecodeError) as error:
+        raise ReflectionError(f"upstream {upstream.name}: {error}") from None
     except TimeoutError:
         raise ReflectionError(f"upstream {upstream.name}: no answer within {TIMEOUT:g} s") from None
     finally:
@@ -36,24 +39,24 @@ async def reflect(upstream: GrpcioUpstream) -> bytes:
 
 async def _files(channel: grpc.aio.Channel) -> bytes:
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    questions: asyncio.Queue[reflection_pb2.ServerReflectionRequest] = asyncio.Queue()
-
-    async def ask() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-        while True:
-            yield await questions.get()
-
     found: dict[str, FileDescriptorProto] = {}
     async with asyncio.timeout(TIMEOUT):
-        replies = stub.ServerReflectionInfo(ask(), wait_for_ready=True)
+        conversation = stub.ServerReflectionInfo(wait_for_ready=True)
         try:
-            questions.put_nowait(reflection_pb2.ServerReflectionRequest(list_services=""))
-            listing = await replies.read()
+            listing = await _ask(conversation, list_services="")
             for service in listing.list_services_response.service:
-                questions.put_nowait(reflection_pb2.ServerReflectionRequest(file_containing_symbol=service.name))
-                reply = await replies.read()
+                reply = await _ask(conversation, file_containing_symbol=service.name)
                 for serialized in reply.file_descriptor_response.file_descriptor_proto:
                     file = FileDescriptorProto.FromString(serialized)
                     found[file.name] = file
         finally:
-            replies.cancel()
+            conversation.cancel()
     return FileDescriptorSet(file=found.values()).SerializeToString()
+
+
+async def _ask(conversation: Any, **question: str) -> Any:
+    await conversation.write(reflection_pb2.ServerReflectionRequest(**question))
+    reply = await conversation.read()
+    if reply is grpc.aio.EOF:
+        raise ReflectionError("its reflection ended without an answer")
+    return reply

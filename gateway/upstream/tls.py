@@ -40,7 +40,6 @@ class Trust:
     """Certificates of authorities, in PEM."""
 
     certificates: bytes
-    expires_at: float  # seconds since the epoch, of the one that expires last
 
 
 def load_identity(certificate: Path, private_key: Path, *, now: datetime | None = None) -> Identity:
@@ -57,7 +56,11 @@ def load_identity(certificate: Path, private_key: Path, *, now: datetime | None 
     except (ValueError, UnsupportedAlgorithm):
         raise CertificateError("private_key", f"{private_key} holds no private key in PEM that can be read") from None
     leaf = chain[0]
-    if _spki(key.public_key()) != _spki(leaf.public_key()):
+    try:
+        fits = _spki(key.public_key()) == _spki(leaf.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError("certificate", f"{certificate} has a key of a kind that cannot be used") from None
+    if not fits:
         raise CertificateError(
             "private_key",
             f"{private_key} is not the key of {certificate}",
@@ -79,7 +82,7 @@ def load_trust(field: str, path: Path, *, now: datetime | None = None) -> Trust:
     pem, certificates = _read_certificates(field, path)
     latest = max(certificates, key=lambda one: one.not_valid_after_utc)
     _check_dates(field, path, latest, now)
-    return Trust(pem, latest.not_valid_after_utc.timestamp())
+    return Trust(pem)
 
 
 def _read(field: str, path: Path) -> bytes:
@@ -118,7 +121,7 @@ def _check_dates(field: str, path: Path, one: x509.Certificate, now: datetime) -
 def _check_issued(field: str, path: Path, one: x509.Certificate, issuer: x509.Certificate) -> None:
     try:
         one.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         raise CertificateError(
             field,
             f"{path}: {_name(one)} was not issued by {_name(issuer)}, which follows it",

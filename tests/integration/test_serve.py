@@ -111,6 +111,17 @@ async def test_check_finds_the_demo_fine_online_and_says_what_is_down(world: Dem
         assert process.returncode == 0
 
 
+async def test_check_asks_the_backends_for_their_methods(world: DemoWorld) -> None:
+    rules = [{"methods": ["/demo.v1.Demo/Ecko"], "roles": ["reader"]}]
+    path = configure(world, authorization={"rules": rules, "descriptors": "reflection"})
+    async with serving("check", "-c", path) as process:
+        _, stderr = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 1
+        first, _ = stderr.decode().strip().splitlines()
+        assert "authorization.rules[0].methods[0]: no such method: /demo.v1.Demo/Ecko" in first
+        assert "did you mean /demo.v1.Demo/Echo?" in first
+
+
 async def test_dev_puts_a_page_on_this_machine_through_without_a_token(world: DemoWorld) -> None:
     pki = world.pki
     tls = ["--ca", pki.ca, "--cert", pki.gateway.certificate, "--key", pki.gateway.private_key]

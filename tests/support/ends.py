@@ -48,6 +48,7 @@ class ListUpstream:
     opened: list[tuple[Permit, UpstreamRequest]] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    on_send: Callable[[], None] | None = None
 
     def open(self, permit: Permit, request: UpstreamRequest, _reply: object) -> UpstreamStream | Status:
         self.opened.append((permit, request))
@@ -55,6 +56,8 @@ class ListUpstream:
 
     def send(self, data: bytes) -> None:
         self.chunks.append(data)
+        if self.on_send is not None:
+            self.on_send()
 
     def end(self) -> None:
         self.events.append("end")

@@ -40,6 +40,9 @@ def test_a_call_goes_through_and_back() -> None:
     assert road.up.events == ["end"]  # a stream that ended by itself is not cancelled
     assert road.over == [road.call]
     assert (road.call.request_messages, road.call.reply_messages) == (1, 1)
+    assert road.gate.left == 0  # the front still has the reply to deliver
+    road.call.delivered()
+    road.call.delivered()
     assert road.gate.left == 1
 
 
@@ -68,6 +71,7 @@ def test_a_refusal_answers_and_dials_nothing() -> None:
     assert road.down.heads == [[(b"www-authenticate", b"Bearer")]]
     assert road.reply()[1] == Status(Code.PERMISSION_DENIED, "not permitted")
     assert road.call.reason == "permission_denied"
+    road.call.delivered()
     assert road.gate.left == 1
 
 
@@ -96,6 +100,17 @@ def test_a_body_that_waits_for_the_gate_is_bounded() -> None:
     assert road.down.reading
 
 
+def test_what_is_released_may_pause_the_reader_again() -> None:
+    gate = ManualGate(at_once=False)
+    road = Road(gate=gate).start()
+    road.call.request_bytes(bytes(HOLD_LIMIT))
+    road.up.on_send = road.call.pause_request
+    assert gate.answer is not None
+    gate.answer(Permit(b"/test.v1.Test/Do"))
+    assert road.up.chunks
+    assert not road.down.reading
+
+
 def test_a_decision_that_comes_too_late_opens_nothing() -> None:
     gate = ManualGate(at_once=False)
     road = Road(gate=gate).start()
@@ -104,6 +119,7 @@ def test_a_decision_that_comes_too_late_opens_nothing() -> None:
     gate.answer(Permit(b"/test.v1.Test/Do"))
     assert road.up.opened == []
     assert road.down.heads == []
+    road.call.delivered()
     assert gate.left == 1
 
 
@@ -141,6 +157,12 @@ def test_metadata_that_cannot_cross_is_a_status_and_dials_nothing(
     road = Road(headers=headers).start()
     assert road.reply()[1].code == code
     assert road.up.opened == []
+
+
+def test_an_authorization_that_nobody_verified_stays_here() -> None:
+    permit = Permit(b"/test.v1.Test/Do", forward_authorization=False)
+    road = Road(gate=ManualGate(permit), headers=[(b"authorization", b"Bearer forged")]).start()
+    assert all(name != b"authorization" for name, _ in road.up.opened[0][1].metadata)
 
 
 # -- the request
@@ -298,6 +320,7 @@ def test_which_deadline_holds(timeout: bytes | None, limits: CallLimits, seconds
 def test_a_malformed_timeout_is_refused_before_the_gate(timeout: bytes) -> None:
     road = Road(timeout=timeout).start()
     assert road.reply()[1].code == Code.INVALID_ARGUMENT
+    road.call.delivered()
     assert road.gate.entered == road.gate.left == 0
 
 

@@ -113,4 +113,4 @@ async def test_a_deadline_beyond_what_grpc_can_count_is_cut(backend: tuple[Refus
     opened.end()
     assert (await reply.ended).code == 5
     assert refusing.left is not None
-    assert LONGEST - 60 < refusing.left <= LONGEST + 60
+    assert abs(refusing.left - LONGEST) < 2 * 3600  # long ones travel as whole hours

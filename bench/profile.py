@@ -56,7 +56,18 @@ class Profiler:
         if not samples:
             raise BenchError("py-spy saw nothing of the gateway's main thread")
         lines = [f"{count / samples:6.1%}  {function}" for function, count in own.most_common(TOP)]
-        return "\n".join([f"Self time in the gateway's main thread, of {samples} samples in which it ran:", *lines])
+        parts = [f"{count / samples:6.1%}  {part}" for part, count in by_part(own).most_common()]
+        title = f"Self time in the gateway's main thread, of {samples} samples in which it ran:"
+        return "\n".join([title, *lines, "By part:", *parts])
+
+
+def by_part(own: "Counter[str]") -> "Counter[str]":
+    """Self times by package, and the gateway's own by room: from functions as `name (package/module.py:1)`."""
+    parts: Counter[str] = Counter()
+    for function, count in own.items():
+        place = function.rpartition("(")[2].rstrip(")").partition(":")[0].split("/")
+        parts["/".join(place[: 2 if place[0] == "gateway" else 1])] += count
+    return parts
 
 
 def self_times(stacks: Iterable[str]) -> "Counter[str]":

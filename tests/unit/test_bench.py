@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from bench import load, streams
 from bench.process import BenchError, Process, descendants
-from bench.profile import self_times
+from bench.profile import by_part, self_times
 from bench.report import Report, Result
 from bench.world import DEMO_SERVICE, ROLE, SERVICE, SMALL, World, frame
 from gateway import check
@@ -190,3 +191,17 @@ def test_a_report_is_read_back(tmp_path: Path) -> None:
     assert Report.from_json((tmp_path / "new" / "file.json").read_text()).text() == report().text()
     with pytest.raises(ValueError, match="not a report"):
         Report.from_json('{"machine": {}}')
+
+
+def test_self_times_by_part() -> None:
+    own = Counter(
+        {
+            "f (gateway/front/http1.py:1)": 2,
+            "g (gateway/front/pages.py:9)": 1,
+            "h (grpc/aio/_call.py:5)": 4,
+            "i (<string>:1)": 1,
+            "j (gateway/call.py:7)": 1,
+            "k (gateway/call.py:9)": 1,
+        }
+    )
+    assert by_part(own) == {"gateway/front": 3, "grpc": 4, "<string>": 1, "gateway/call.py": 2}

@@ -7,11 +7,12 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+import structlog
 import uvloop
 
 BROWSER = Path(__file__).parent / "browser"
@@ -54,3 +55,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the event loop that the gateway runs on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> Iterator[None]:
+    """A test that sets the log up does so for itself."""
+    yield
+    structlog.reset_defaults()

@@ -59,6 +59,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.fixture(autouse=True)
 def fresh_log() -> Iterator[None]:
-    """A test that sets the log up does so for itself."""
+    """A test that sets the log up does so for itself; the very list of processors goes back, for loggers hold it."""
+    before = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)

@@ -119,7 +119,7 @@ def serve(config: Path, debug: bool) -> None:
 def check(config: Path, offline: bool, debug: bool) -> None:
     """Judge a configuration.
 
-    Everything that a start would find, and whether issuers and backends are there.
+    Everything that a start would find, save ports in use, and whether issuers and backends are there.
     """
     with _answering(debug):
         from gateway.observe import log  # noqa: PLC0415

@@ -34,7 +34,7 @@ def serve(settings: Settings, *, debug: bool = False) -> None:
 def demo(http_port: int, https_port: int, issuer_port: int, *, debug: bool = False) -> None:
     """The whole demonstration on this machine. Raises SettingsError, StartError."""
     if missing := [name for name in ("trustme", "aiohttp_cors", "grpc_health") if find_spec(name) is None]:
-        raise StartError(f"the demo needs {', '.join(missing)}: pip install 'grpcweb-gateway[demo]'")
+        raise StartError(f"the demo needs {', '.join(missing)}: in a checkout, pip install '.[demo]'")
     _run(_demo(http_port, https_port, issuer_port, debug=debug))
 
 

@@ -1,4 +1,4 @@
-"""The backend's half of the subject: whom a service behind the gateway lets in. Made to be copied into yours.
+"""The backend's half of the subject: whom a grpc.aio service behind the gateway lets in. Made to be copied into yours.
 
 Two interceptors, in this order, for unary calls and streams alike:
 

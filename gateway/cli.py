@@ -103,11 +103,11 @@ def serve(config: Path, debug: bool) -> None:
     Until SIGTERM or Ctrl-C; then calls in flight may finish.
     """
     with _answering(debug):
-        from gateway.settings import load  # noqa: PLC0415
+        from gateway.settings import load
 
         settings = load(config)
         with _starting(debug):
-            from gateway import run  # noqa: PLC0415
+            from gateway import run
 
             run.serve(settings, debug=debug)
 
@@ -122,7 +122,7 @@ def check(config: Path, offline: bool, debug: bool) -> None:
     Everything that a start would find, save ports in use, and whether issuers and backends are there.
     """
     with _answering(debug):
-        from gateway.observe import log  # noqa: PLC0415
+        from gateway.observe import log
 
         log.configure(console=True, level="critical")  # what is wrong is told as a problem, not as an event
         problems = _problems_of(config, offline=offline)
@@ -134,20 +134,20 @@ def check(config: Path, offline: bool, debug: bool) -> None:
 
 
 def _problems_of(config: Path, *, offline: bool) -> "list[Problem]":
-    from gateway.settings import SettingsError, load  # noqa: PLC0415
+    from gateway.settings import SettingsError, load
 
     try:
         settings = load(config)
     except SettingsError as error:
         if error.partial is None:
             return error.problems
-        from gateway import check as checks  # noqa: PLC0415
+        from gateway import check as checks
 
         # A wrong key is no reason to be silent about the certificates that the rest names.
         further = checks.run(error.partial, offline=True)
         certain = [problem for problem in further if not error.doubts(problem.key)]
         return sorted([*error.problems, *certain], key=lambda problem: problem.line or 0)
-    from gateway import check as checks  # noqa: PLC0415
+    from gateway import check as checks
 
     return checks.run(settings, offline=offline)
 
@@ -163,13 +163,13 @@ def demo(http_port: int, https_port: int, issuer_port: int, debug: bool) -> None
     With an mTLS backend, an OAuth2 issuer and a page that calls.
     """
     with _answering(debug), _starting(debug):
-        from gateway import run  # noqa: PLC0415
+        from gateway import run
 
         run.demo(http_port, https_port, issuer_port, debug=debug)
 
 
 def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) -> str:
-    from gateway.settings import Address  # noqa: PLC0415
+    from gateway.settings import Address
 
     if not Address(host, 0).is_loopback:
         message = f"{host} is open to other machines, and dev asks nobody for a token: it listens on this one only"
@@ -178,7 +178,7 @@ def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) 
 
 
 def _target(_ctx: click.Context, _parameter: click.Parameter, text: str) -> str:
-    from gateway.settings.address import parse_address  # noqa: PLC0415
+    from gateway.settings.address import parse_address
 
     try:
         return str(parse_address(text, lowest_port=1))
@@ -222,7 +222,7 @@ def dev(
     if (cert is None) != (key is None):
         ctx.fail("--cert and --key go together")
     with _answering(debug), _starting(debug):
-        from gateway import run  # noqa: PLC0415
+        from gateway import run
 
         run.dev(
             target,
@@ -239,9 +239,9 @@ def dev(
 @commands.command()
 def schema() -> None:
     """Print the configuration's JSON Schema, for editors."""
-    import json  # noqa: PLC0415
+    import json
 
-    from gateway.settings import json_schema  # noqa: PLC0415
+    from gateway.settings import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
@@ -256,7 +256,7 @@ def _answering(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except Exception as error:
-        from gateway.settings import SettingsError  # noqa: PLC0415
+        from gateway.settings import SettingsError
 
         _trace(debug)
         if isinstance(error, SettingsError):
@@ -269,7 +269,7 @@ def _answering(debug: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def _starting(debug: bool) -> Iterator[None]:
     """A gateway that cannot start on this machine, inside `_answering`."""
-    from gateway.app import StartError  # noqa: PLC0415
+    from gateway.app import StartError
 
     try:
         yield

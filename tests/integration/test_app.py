@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from structlog.testing import capture_logs
 
 from gateway.app import Gateway, StartError
@@ -147,6 +149,20 @@ async def test_every_bad_certificate_is_reported_with_its_key() -> None:
         "listeners[0].tls.certificate",
         "upstreams.demo.tls.private_key",
     ]
+
+
+async def test_a_certificate_that_openssl_refuses_is_told_before_anything_listens(tmp_path: Path) -> None:
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    certificate, key = write_pair(tmp_path, *leaf(authority(), "localhost", key=weak))
+    async with running() as gateway:
+        tls = {"certificate": str(certificate), "private_key": str(key)}
+        second = Gateway(settings_of(gateway, listeners=[{"bind": "127.0.0.1:0", "tls": tls}]))
+        with pytest.raises(SettingsError) as caught:
+            await second.start()
+        await second.stop()
+    (problem,) = caught.value.problems
+    assert problem.key == "listeners[0].tls.certificate"
+    assert "OpenSSL refuses it" in problem.message
 
 
 async def test_a_drain_lets_calls_finish_and_ends_the_rest_properly() -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ def authority(name: str = "test authority", *, days: int = 30, key_usage: bool =
 
 
 def leaf(
-    signer: Authority, name: str, *, start: timedelta = -DAY, end: timedelta = DAY
-) -> tuple[bytes, ec.EllipticCurvePrivateKey]:
-    """PEM of a certificate for a DNS name, which is its CN too, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    signer: Authority, name: str, *, start: timedelta = -DAY, end: timedelta = DAY, key: Key | None = None
+) -> tuple[bytes, Key]:
+    """PEM of a certificate for a DNS name, which is its CN too, and its key, a new one if none is given."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     issuer = signer.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
     builder = _builder(name, str(issuer), key, start, end)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
@@ -46,23 +47,19 @@ def leaf(
     return certificate.public_bytes(serialization.Encoding.PEM), key
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
+def key_pem(key: Key, password: bytes | None = None) -> bytes:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
-def write_pair(
-    folder: Path, certificate: bytes, key: ec.EllipticCurvePrivateKey, stem: str = "pair"
-) -> tuple[Path, Path]:
+def write_pair(folder: Path, certificate: bytes, key: Key, stem: str = "pair") -> tuple[Path, Path]:
     paths = folder / f"{stem}.pem", folder / f"{stem}.key"
     paths[0].write_bytes(certificate)
     paths[1].write_bytes(key_pem(key))
     return paths
 
 
-def _builder(
-    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, start: timedelta, end: timedelta
-) -> x509.CertificateBuilder:
+def _builder(name: str, issuer: str, key: Key, start: timedelta, end: timedelta) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NotStarted as error:
         _say(error.message)
         return NOT_STARTED
+    except click.ClickException as error:
+        _say(error.format_message())
+        return REFUSED
     except click.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else FINE
@@ -234,6 +237,74 @@ def dev(
             server_name=server_name,
             debug=debug,
         )
+
+
+@commands.command()
+@config_option
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, in place of stdout.")
+@click.option("--base", metavar="DIR", help="Where Envoy will find the folder of the configuration, if elsewhere.")
+@click.option("--offline", is_flag=True, help="Do not ask issuers where their keys are.")
+@click.option("--strict", is_flag=True, help="Refuse what Envoy does otherwise, too.")
+@click.option("--validate", is_flag=True, help="Ask Envoy about the result (needs the extra: envoy).")
+@debug_option
+@click.pass_context
+def envoy(
+    ctx: click.Context,
+    *,
+    config: Path,
+    output: Path | None,
+    base: str | None,
+    offline: bool,
+    strict: bool,
+    validate: bool,
+    debug: bool,
+) -> None:
+    """Print the same policy as an Envoy configuration.
+
+    What Envoy does otherwise is told on stderr and at the top of the result; what it cannot do is an error. With -o,
+    renewed certificates take effect: SDS files are written beside FILE.
+    """
+    if validate and base is not None:
+        ctx.fail("--validate looks for files where Envoy will: leave out --base")
+    with _answering(debug):
+        from gateway.envoy.output import Request, rendered, write
+
+        request = Request(config, output, base, offline)
+        rendering = rendered(request)
+        _tell(rendering.warnings)
+        if strict and rendering.warnings:
+            count = len(rendering.warnings)
+            click.echo(
+                f"{config}: {count} key{'s' if count > 1 else ''} that Envoy takes otherwise (--strict)", err=True
+            )
+            raise click.exceptions.Exit(REFUSED)
+        try:
+            if output is None:
+                click.echo(rendering.text, nl=False)
+            else:
+                click.echo("".join(f"{path}\n" for path in write(request, rendering)), nl=False)
+        except OSError as error:
+            raise click.FileError(str(error.filename or output), error.strerror or str(error)) from None
+        if validate:
+            _validated(rendering.text, output)
+
+
+def _validated(text: str, written: Path | None) -> None:
+    import tempfile
+
+    from gateway.envoy.validate import EnvoyMissingError, validate
+
+    with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-") as folder:
+        path = written or Path(folder, "envoy.yaml")
+        if written is None:
+            path.write_text(text, "utf-8")
+        try:
+            objection = validate(path)
+        except EnvoyMissingError as error:
+            raise click.ClickException(str(error)) from None
+    if objection is not None:
+        raise click.ClickException(f"Envoy refuses it: {objection}")
+    click.echo("Envoy takes it.", err=True)
 
 
 @commands.command()

@@ -167,22 +167,23 @@ class KeySet:
         if self._file is not None:
             return await asyncio.to_thread(_read_file, self._file)
         if self._source == "discover":
-            return await self._fetcher.get(await self._discovered())
+            return await self._fetcher.get(await discover(self._issuer, self._fetcher))
         return await self._fetcher.get(str(self._source))
 
-    async def _discovered(self) -> str:
-        """`jwks_uri` of the issuer's metadata (OpenID Connect Discovery 1.0, section 4)."""
-        raw = await self._fetcher.get(self._issuer.removesuffix("/") + "/.well-known/openid-configuration")
-        metadata = parse_object(raw)
-        if metadata.get("issuer") != self._issuer:
-            raise FetchError("the metadata is another issuer's")
-        uri = metadata.get("jwks_uri")
-        if not isinstance(uri, str):
-            raise FetchError("the metadata has no jwks_uri")
-        # Only an issuer on this machine may point to this machine.
-        if urlsplit(self._issuer).scheme == "https" and urlsplit(uri).scheme != "https":
-            raise FetchError("jwks_uri is not https")
-        return uri
+
+async def discover(issuer: str, fetcher: Fetcher) -> str:
+    """`jwks_uri` of the issuer's metadata (OpenID Connect Discovery 1.0, section 4). Raises FetchError, ValueError."""
+    raw = await fetcher.get(issuer.removesuffix("/") + "/.well-known/openid-configuration")
+    metadata = parse_object(raw)
+    if metadata.get("issuer") != issuer:
+        raise FetchError("the metadata is another issuer's")
+    uri = metadata.get("jwks_uri")
+    if not isinstance(uri, str):
+        raise FetchError("the metadata has no jwks_uri")
+    # Only an issuer on this machine may point to this machine.
+    if urlsplit(issuer).scheme == "https" and urlsplit(uri).scheme != "https":
+        raise FetchError("jwks_uri is not https")
+    return uri
 
 
 def _read_file(path: Path) -> bytes:

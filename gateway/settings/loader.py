@@ -43,8 +43,11 @@ STAND_INS: Mapping[str, object] = {
 }
 
 
-def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Reads a file. Raises SettingsError with every problem; nothing of a bad file is used."""
+def load(path: Path, environ: Mapping[str, str] = os.environ, *, planned: bool = False) -> Settings:
+    """Reads a file. Raises SettingsError with every problem; nothing of a bad file is used.
+
+    `planned`: take what this gateway does not support yet, since the file is for a program that does.
+    """
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
@@ -53,10 +56,17 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError([Problem("", None, f"not a text file in UTF-8: {path}")]) from None
     except OSError as error:
         raise SettingsError([Problem("", None, f"cannot read {path}: {error.strerror}")]) from None
-    return parse(text, path.absolute().parent, environ, str(path))
+    return parse(text, path.absolute().parent, environ, str(path), planned=planned)
 
 
-def parse(text: str, base: Path, environ: Mapping[str, str] = os.environ, name: str = "gateway.yaml") -> Settings:
+def parse(
+    text: str,
+    base: Path,
+    environ: Mapping[str, str] = os.environ,
+    name: str = "gateway.yaml",
+    *,
+    planned: bool = False,
+) -> Settings:
     """As `load`, of a text: `base` is where relative paths start, `name` what problems call the file."""
     read = document.read(text, name)
     found, bad = list(read.findings), set(read.lost)
@@ -66,11 +76,12 @@ def parse(text: str, base: Path, environ: Mapping[str, str] = os.environ, name: 
         bad.add(finding.key)
 
     data = substitute(read.data, environ, report)
-    settings, wrong = _validate(data, base)
+    source = Source(base.absolute(), planned)
+    settings, wrong = _validate(data, source)
     found += [finding for finding in wrong if not _is_within(finding.key, bad)]
     in_doubt = {_doubtful(key) for key in bad.union(finding.key for finding in wrong)}
     if in_doubt:
-        settings, _ = _validate(_mended(data, in_doubt), base)
+        settings, _ = _validate(_mended(data, in_doubt), source)
     if settings is not None:
         settings.remember(read.places)
         found += [
@@ -82,9 +93,9 @@ def parse(text: str, base: Path, environ: Mapping[str, str] = os.environ, name: 
     return settings
 
 
-def _validate(data: object, base: Path) -> tuple[Settings | None, list[Finding]]:
+def _validate(data: object, source: Source) -> tuple[Settings | None, list[Finding]]:
     try:
-        return Settings.model_validate(data, context=Source(base.absolute())), []
+        return Settings.model_validate(data, context=source), []
     except ValidationError as error:
         wrong = [explain(details) for details in error.errors(include_url=False)]
     # pydantic finds a list empty when all that it holds is bad, which is told already.

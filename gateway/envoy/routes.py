@@ -1,0 +1,208 @@
+"""Routes: what is a gRPC-Web call of an allowed origin goes through the gate to its backend; all else is answered here.
+
+Rule: the routes to backends come first and say all that makes a call: origin, path, method, type. So nothing that is
+not one can reach a backend, whatever stands below. The refusals follow in the order of the gateway's own reception.
+"""
+
+import re
+from collections.abc import Iterator
+
+from gateway.envoy import authorization, cors, headers, tokens
+from gateway.envoy.clusters import authority
+from gateway.envoy.node import Node, Said, said, seconds, typed
+from gateway.settings import Settings
+from gateway.upstream.base import HEALTH_SERVICE
+
+NAME = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]*"  # of a service or method; without a dot in front there is no /../
+METHOD_PATH = f"/{NAME}/{NAME}"
+GRPC_WEB_TYPE = "application/grpc-web(?:-text)?(?:\\+proto)?"  # what the filter translates; it passes on all else
+NOBODY = "nobody"
+RETRIES = 2
+FOREIGN = "this origin may not call here"
+BAD_TYPE = "the content type is not application/grpc-web or application/grpc-web-text"
+
+
+def route_configuration(settings: Settings) -> Node:
+    return {
+        "name": "calls",
+        "response_headers_to_remove": list(headers.BACKENDS),
+        "validate_clusters": False,  # NOBODY is none
+        "virtual_hosts": [
+            {
+                "name": "calls",
+                "domains": ["*"],
+                "typed_per_filter_config": {cors.FILTER: said(cors.cors_policy(settings.cors), "cors")},
+                "routes": [
+                    _preflights(settings),
+                    *_special(settings),
+                    *_services(settings),
+                    _unknown(settings),
+                    *_refusals(settings),
+                ],
+            }
+        ],
+    }
+
+
+def _preflights(settings: Settings) -> Said:
+    """The filter answers them; but it looks only at routes that lead to a cluster, even one that is not there."""
+    match = {
+        "prefix": "/",
+        "headers": [
+            {"name": ":method", "string_match": {"exact": "OPTIONS"}},
+            {"name": "access-control-request-method", "present_match": True},
+            {"name": "origin", "string_match": {"safe_regex": {"regex": cors.allowed_origins(settings.cors)}}},
+        ],
+    }
+    return said({"match": match, **_to_nobody()}, "cors", why="preflights, which the filter answers")
+
+
+def _special(settings: Settings) -> Iterator[Said]:
+    """Methods that are not treated as the rest of their service."""
+    public = settings.auth.public_methods
+    for name, upstream in settings.upstreams.items():
+        for path in dict.fromkeys((*public, *upstream.idempotent_methods)):
+            if _owner(path, settings) != name:
+                continue
+            route = _route(settings, name, {"path": path})
+            keys = []
+            if path in public:
+                keys.append("auth.public_methods")
+                route["request_headers_to_remove"] = said(["authorization"], why="nobody has verified it")
+            if path in upstream.idempotent_methods:
+                keys.append(f"upstreams.{name}.idempotent_methods")
+                route["route"]["retry_policy"] = {
+                    "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable",
+                    "num_retries": RETRIES,
+                }
+            yield said(route, *keys)
+
+
+def _services(settings: Settings) -> Iterator[Said]:
+    """The most particular first: services, then packages, the longer before the shorter, then `*`."""
+    listed = [
+        (service, name, f"upstreams.{name}.services[{index}]")
+        for name, upstream in settings.upstreams.items()
+        for index, service in enumerate(upstream.services)
+    ]
+    if len(settings.upstreams) == 1 and not any(service in (HEALTH_SERVICE, "*") for service, _, _ in listed):
+        name = next(iter(settings.upstreams))
+        listed.append((HEALTH_SERVICE, name, f"upstreams.{name}"))
+    for service, name, key in sorted(listed, key=lambda each: (each[0].endswith("*"), -len(each[0]))):
+        yield said(_route(settings, name, {"safe_regex": {"regex": _paths(service)}}), key)
+
+
+def _owner(path: str, settings: Settings) -> str | None:
+    """The upstream of a method: the one whose most particular service has it."""
+    best: tuple[bool, int, str] | None = None
+    for name, upstream in settings.upstreams.items():
+        for service in upstream.services:
+            if re.fullmatch(_paths(service), path):
+                rank = (not service.endswith("*"), len(service), name)
+                best = rank if best is None else max(best, rank)
+    if best is None and path.startswith(f"/{HEALTH_SERVICE}/") and len(settings.upstreams) == 1:
+        return next(iter(settings.upstreams))
+    return best[2] if best else None
+
+
+def _paths(service: str) -> str:
+    if service == "*":
+        return METHOD_PATH
+    if service.endswith(".*"):
+        return f"/{re.escape(service[:-1])}{NAME}/{NAME}"
+    return f"/{re.escape(service)}/{NAME}"
+
+
+def _route(settings: Settings, upstream: str, path: Node) -> Node:
+    limits = settings.limits
+    host = authority(settings.upstreams[upstream])
+    return {
+        "match": {**path, "headers": call_headers(settings)},
+        "route": {
+            "cluster": upstream,
+            **({"host_rewrite_literal": host} if host is not None else {"auto_host_rewrite": True}),
+            "timeout": said("0s", why="Envoy's own is 15 s, for streams too"),
+            "max_stream_duration": said(
+                {
+                    "max_stream_duration": seconds(limits.default_deadline or limits.max_deadline),
+                    "grpc_timeout_header_max": seconds(limits.max_deadline),
+                },
+                "limits.default_deadline",
+                "limits.max_deadline",
+                why="0s is no limit",
+            ),
+        },
+    }
+
+
+def call_headers(settings: Settings, *, translated: bool = False) -> list[Node]:
+    """What makes a request a call, besides its path; `translated`: after the gRPC-Web filter has changed its type."""
+    content_type = {"exact": "application/grpc"} if translated else {"safe_regex": {"regex": GRPC_WEB_TYPE}}
+    allowed = cors.allowed_origins(settings.cors)
+    origin: Node = {"string_match": {"safe_regex": {"regex": allowed}}}
+    if not settings.cors.require_origin:
+        origin = {
+            "string_match": {"safe_regex": {"regex": f"(?:{allowed})?"}},
+            "treat_missing_header_as_empty": True,
+        }
+    return [
+        {"name": "origin", **origin},
+        {"name": ":method", "string_match": {"exact": "POST"}},
+        {"name": "content-type", "string_match": content_type},
+        {"name": ":path", "string_match": {"contains": "?"}, "invert_match": True},
+        {
+            "name": "content-encoding",
+            "string_match": {"safe_regex": {"regex": "(?:identity)?"}},
+            "treat_missing_header_as_empty": True,
+        },
+    ]
+
+
+def _unknown(settings: Settings) -> Said:
+    """A call of a service that nobody has: UNIMPLEMENTED, but only for those who have a token."""
+    route = {"match": {"safe_regex": {"regex": METHOD_PATH}, "headers": call_headers(settings)}, **_to_nobody()}
+    route["typed_per_filter_config"] = {authorization.FILTER: authorization.open_route()}
+    return said(route, "upstreams.*.services", why="what is not among them")
+
+
+def _to_nobody() -> Node:
+    """A route to a cluster that does not exist. A direct response would get no CORS headers."""
+    return {"route": {"cluster": NOBODY, "cluster_not_found_response_code": "NOT_FOUND"}}
+
+
+def _refusals(settings: Settings) -> Iterator[Said]:
+    gate: Node = {authorization.FILTER: authorization.open_route()}
+    if settings.auth.issuers:
+        gate[tokens.FILTER] = typed("envoy.config.route.v3.FilterConfig", disabled=True)
+
+    def refuse(match: Node, status: int, text: str) -> Node:
+        return {"match": match, **_answer(status, text), "typed_per_filter_config": gate}
+
+    method_path = {"safe_regex": {"regex": METHOD_PATH}}
+    foreign = _differs("origin", safe_regex={"regex": cors.allowed_origins(settings.cors)})
+    yield said(
+        refuse({"prefix": "/", "headers": [foreign]}, 403, FOREIGN),
+        "cors.allow_origins",
+        why="Envoy alone would pass on what a foreign page sends, preflights included",
+    )
+    if settings.cors.require_origin:
+        missing = {"name": "origin", "present_match": True, "invert_match": True}
+        yield said(refuse({"prefix": "/", "headers": [missing]}, 403, FOREIGN), "cors.require_origin")
+    query = {"name": ":path", "string_match": {"contains": "?"}}
+    yield said(refuse({**method_path, "headers": [query]}, 400, "a gRPC method path takes no query"), why="a query")
+    other = refuse(
+        {**method_path, "headers": [_differs(":method", exact="POST")]}, 405, "gRPC-Web calls are POST requests"
+    )
+    other["response_headers_to_add"] = [{"header": {"key": "allow", "value": "POST, OPTIONS"}}]
+    yield said(other, why="not a POST")
+    yield said(refuse(method_path, 415, BAD_TYPE), why="not the type, or encoded")
+    yield said(refuse({"prefix": "/"}, 404, "not found"), why="not the path of a method")
+
+
+def _differs(name: str, **matcher: object) -> Node:
+    """Where there is no such header it does not match."""
+    return {"name": name, "string_match": matcher, "invert_match": True}
+
+
+def _answer(status: int, text: str) -> Node:
+    return {"direct_response": {"status": status, "body": {"inline_string": f"{text}\n"}}}

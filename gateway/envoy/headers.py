@@ -4,6 +4,8 @@ Rule: what could be taken for the gateway's own word goes first of all, before a
 filters themselves still need goes last, before the router.
 """
 
+import math
+
 from gateway.envoy.node import Node, Said, extension, said
 from gateway.settings import Settings
 
@@ -14,8 +16,21 @@ EARLY_TYPE = "envoy.extensions.http.early_header_mutation.header_mutation.v3.Hea
 
 SPOOFED_PREFIXES = ("x-forwarded-", "x-envoy-")
 SPOOFED = ("forwarded", "x-real-ip")
+# Removed where the request is sent on: until then the origin decides how Envoy's own answers look.
+BROWSERS = (
+    "accept",
+    "content-encoding",
+    "cookie",
+    "grpc-internal-encoding-request",
+    "grpc-message",
+    "grpc-status",
+    "origin",
+    "proxy-authorization",
+    "referer",
+    "user-agent",
+    "x-grpc-web",
+)
 BROWSERS_PREFIXES = ("accept-", "sec-", "access-control-", "x-envoy-")
-BROWSERS = ("accept", "cookie", "referer", "x-grpc-web")  # but not origin: replies.py looks at it once more
 # A backend's word on what browsers may do, or on who it is, is not the gateway's.
 BACKENDS = (
     "access-control-allow-credentials",
@@ -26,7 +41,10 @@ BACKENDS = (
     "access-control-expose-headers",
     "access-control-max-age",
     "alt-svc",
+    "content-encoding",
+    "location",
     "server",
+    "via",
 )
 
 
@@ -42,26 +60,28 @@ def early_mutation(settings: Settings) -> Node:
 
 def vary_filter() -> Node:
     """The first filter, and so the last to see an answer, Envoy's own included."""
-    vary = {"append": {"header": {"key": "vary", "value": "Origin"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}}
-    return extension(FILTER, TYPE, mutations={"response_mutations": [vary]})
+    return extension(
+        FILTER, TYPE, mutations={"response_mutations": [_add("vary", "Origin", "APPEND_IF_EXISTS_OR_ADD")]}
+    )
 
 
-def last_mutation() -> Node:
+def last_mutation(settings: Settings) -> Node:
     """The filter before the router."""
-    agent = {
-        "append": {
-            "header": {"key": "x-user-agent", "value": "%REQ(user-agent)%"},
-            "append_action": "APPEND_IF_EXISTS_OR_ADD",
-        }
-    }
-    host = {
-        "append": {
-            "header": {"key": "x-forwarded-host", "value": "%REQ(:authority)%"},
-            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-        }
-    }
-    gone = [*(_without(name) for name in BROWSERS), *(_without_prefix(prefix) for prefix in BROWSERS_PREFIXES)]
-    return extension(FILTER, TYPE, mutations={"request_mutations": [agent, _without("user-agent"), host, *gone]})
+    requests: list[Node | Said] = [
+        _add("x-user-agent", "%REQ(user-agent)%", "APPEND_IF_EXISTS_OR_ADD"),
+        _add("x-forwarded-host", "%REQ(:authority)%", "OVERWRITE_IF_EXISTS_OR_ADD"),
+        *(_without_prefix(prefix) for prefix in BROWSERS_PREFIXES),
+    ]
+    deadline = settings.limits.default_deadline or settings.limits.max_deadline
+    if deadline is not None:
+        timeout = _add("grpc-timeout", f"{math.ceil(deadline * 1000)}m", "ADD_IF_ABSENT")
+        requests.append(said(timeout, "limits.default_deadline", "limits.max_deadline", why="the backend is told"))
+    trailers = [_without(name) for name in BACKENDS]
+    return extension(FILTER, TYPE, mutations={"request_mutations": requests, "response_trailers_mutations": trailers})
+
+
+def _add(name: str, value: str, action: str) -> Node:
+    return {"append": {"header": {"key": name, "value": value}, "append_action": action}}
 
 
 def _without(name: str) -> Node:

@@ -94,7 +94,7 @@ def _connection_manager(index: int, listener: Listener, settings: Settings, file
         **tracing(settings),
         http_filters=_filters(settings, files, uris),
         route_config=route_configuration(settings),
-        local_reply_config=local_replies(call_headers(settings, translated=True)),
+        local_reply_config=local_replies(call_headers(translated=True), cors.origin_headers(settings.cors)),
     )
 
 
@@ -110,7 +110,7 @@ def _filters(settings: Settings, files: Files, uris: Uris) -> list[Said]:
         ),
         *([said(jwt, "auth")] if jwt is not None else []),
         said(authorization.rbac_filter(settings), "authorization"),
-        said(headers.last_mutation(), why="what is the browser's own stays here"),
+        said(headers.last_mutation(settings), why="what is the browser's own stays here"),
         said(
             extension(
                 "envoy.filters.http.router",

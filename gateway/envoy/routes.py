@@ -1,13 +1,13 @@
 """Routes: what is a gRPC-Web call of an allowed origin goes through the gate to its backend; all else is answered here.
 
-Rule: the routes to backends come first and say all that makes a call: origin, path, method, type. So nothing that is
-not one can reach a backend, whatever stands below. The refusals follow in the order of the gateway's own reception.
+Rule: first what a foreign page sends is refused, then the routes to backends say all that makes a call: path, method,
+type. So nothing that is not one can reach a backend, whatever stands below: the other refusals.
 """
 
 import re
 from collections.abc import Iterator
 
-from gateway.envoy import authorization, cors, headers, tokens
+from gateway.envoy import authorization, cors, headers, replies, tokens
 from gateway.envoy.clusters import authority
 from gateway.envoy.node import Node, Said, said, seconds, typed
 from gateway.settings import Settings
@@ -16,6 +16,8 @@ from gateway.upstream.base import HEALTH_SERVICE
 NAME = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]*"  # of a service or method; without a dot in front there is no /../
 METHOD_PATH = f"/{NAME}/{NAME}"
 GRPC_WEB_TYPE = "application/grpc-web(?:-text)?(?:\\+proto)?"  # what the filter translates; it passes on all else
+HOST = "(?:[A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]{1,5})?"
+TIMEOUT = "[0-9]{1,8}[HMSmun]|[0-9]{9,18}m"  # clients send milliseconds with more digits than there may be
 NOBODY = "nobody"
 RETRIES = 2
 FOREIGN = "this origin may not call here"
@@ -25,7 +27,9 @@ BAD_TYPE = "the content type is not application/grpc-web or application/grpc-web
 def route_configuration(settings: Settings) -> Node:
     return {
         "name": "calls",
+        "request_headers_to_remove": list(headers.BROWSERS),
         "response_headers_to_remove": list(headers.BACKENDS),
+        "most_specific_header_mutations_wins": said(True, why="what the routes below add is not removed"),
         "validate_clusters": False,  # NOBODY is none
         "virtual_hosts": [
             {
@@ -33,10 +37,12 @@ def route_configuration(settings: Settings) -> Node:
                 "domains": ["*"],
                 "typed_per_filter_config": {cors.FILTER: said(cors.cors_policy(settings.cors), "cors")},
                 "routes": [
+                    *_strangers(settings),
                     _preflights(settings),
+                    _bad_deadline(settings),
                     *_special(settings),
                     *_services(settings),
-                    _unknown(settings),
+                    _unknown(),
                     *_refusals(settings),
                 ],
             }
@@ -117,7 +123,7 @@ def _route(settings: Settings, upstream: str, path: Node) -> Node:
     limits = settings.limits
     host = authority(settings.upstreams[upstream])
     return {
-        "match": {**path, "headers": call_headers(settings)},
+        "match": {**path, "headers": call_headers()},
         "route": {
             "cluster": upstream,
             **({"host_rewrite_literal": host} if host is not None else {"auto_host_rewrite": True}),
@@ -135,18 +141,10 @@ def _route(settings: Settings, upstream: str, path: Node) -> Node:
     }
 
 
-def call_headers(settings: Settings, *, translated: bool = False) -> list[Node]:
+def call_headers(*, translated: bool = False) -> list[Node]:
     """What makes a request a call, besides its path; `translated`: after the gRPC-Web filter has changed its type."""
     content_type = {"exact": "application/grpc"} if translated else {"safe_regex": {"regex": GRPC_WEB_TYPE}}
-    allowed = cors.allowed_origins(settings.cors)
-    origin: Node = {"string_match": {"safe_regex": {"regex": allowed}}}
-    if not settings.cors.require_origin:
-        origin = {
-            "string_match": {"safe_regex": {"regex": f"(?:{allowed})?"}},
-            "treat_missing_header_as_empty": True,
-        }
     return [
-        {"name": "origin", **origin},
         {"name": ":method", "string_match": {"exact": "POST"}},
         {"name": "content-type", "string_match": content_type},
         {"name": ":path", "string_match": {"contains": "?"}, "invert_match": True},
@@ -158,9 +156,9 @@ def call_headers(settings: Settings, *, translated: bool = False) -> list[Node]:
     ]
 
 
-def _unknown(settings: Settings) -> Said:
+def _unknown() -> Said:
     """A call of a service that nobody has: UNIMPLEMENTED, but only for those who have a token."""
-    route = {"match": {"safe_regex": {"regex": METHOD_PATH}, "headers": call_headers(settings)}, **_to_nobody()}
+    route = {"match": {"safe_regex": {"regex": METHOD_PATH}, "headers": call_headers()}, **_to_nobody()}
     route["typed_per_filter_config"] = {authorization.FILTER: authorization.open_route()}
     return said(route, "upstreams.*.services", why="what is not among them")
 
@@ -170,39 +168,54 @@ def _to_nobody() -> Node:
     return {"route": {"cluster": NOBODY, "cluster_not_found_response_code": "NOT_FOUND"}}
 
 
-def _refusals(settings: Settings) -> Iterator[Said]:
-    gate: Node = {authorization.FILTER: authorization.open_route()}
-    if settings.auth.issuers:
-        gate[tokens.FILTER] = typed("envoy.config.route.v3.FilterConfig", disabled=True)
-
-    def refuse(match: Node, status: int, text: str) -> Node:
-        return {"match": match, **_answer(status, text), "typed_per_filter_config": gate}
-
-    method_path = {"safe_regex": {"regex": METHOD_PATH}}
+def _strangers(settings: Settings) -> Iterator[Said]:
+    """Who may not call at all."""
     foreign = _differs("origin", safe_regex={"regex": cors.allowed_origins(settings.cors)})
     yield said(
-        refuse({"prefix": "/", "headers": [foreign]}, 403, FOREIGN),
+        _refuse(settings, {"prefix": "/", "headers": [foreign]}, 403, FOREIGN),
         "cors.allow_origins",
         why="Envoy alone would pass on what a foreign page sends, preflights included",
     )
     if settings.cors.require_origin:
         missing = {"name": "origin", "present_match": True, "invert_match": True}
-        yield said(refuse({"prefix": "/", "headers": [missing]}, 403, FOREIGN), "cors.require_origin")
+        yield said(_refuse(settings, {"prefix": "/", "headers": [missing]}, 403, FOREIGN), "cors.require_origin")
+    host = _differs(":authority", safe_regex={"regex": HOST})
+    yield said(_refuse(settings, {"prefix": "/", "headers": [host]}, 400, "bad host"), why="two hosts, or none")
+
+
+def _bad_deadline(settings: Settings) -> Said:
+    """Envoy would pass it on, and set no deadline."""
+    bad = _differs("grpc-timeout", safe_regex={"regex": TIMEOUT})
+    match = {"safe_regex": {"regex": METHOD_PATH}, "headers": [*call_headers(), bad]}
+    return said(_refuse(settings, match, replies.INVALID, "bad grpc-timeout"), why="a deadline that is none")
+
+
+def _refusals(settings: Settings) -> Iterator[Said]:
+    path = {"safe_regex": {"regex": METHOD_PATH}}
     query = {"name": ":path", "string_match": {"contains": "?"}}
-    yield said(refuse({**method_path, "headers": [query]}, 400, "a gRPC method path takes no query"), why="a query")
-    other = refuse(
-        {**method_path, "headers": [_differs(":method", exact="POST")]}, 405, "gRPC-Web calls are POST requests"
-    )
-    other["response_headers_to_add"] = [{"header": {"key": "allow", "value": "POST, OPTIONS"}}]
+    yield said(_refuse(settings, {**path, "headers": [query]}, 400, "a gRPC method path takes no query"), why="a query")
+    not_post = {**path, "headers": [_differs(":method", exact="POST")]}
+    other = _refuse(settings, not_post, 405, "gRPC-Web calls are POST requests")
+    other["response_headers_to_add"].append({"header": {"key": "allow", "value": "POST, OPTIONS"}})
     yield said(other, why="not a POST")
-    yield said(refuse(method_path, 415, BAD_TYPE), why="not the type, or encoded")
-    yield said(refuse({"prefix": "/"}, 404, "not found"), why="not the path of a method")
+    yield said(_refuse(settings, path, 415, BAD_TYPE), why="not the type, or encoded")
+    yield said(_refuse(settings, {"prefix": "/"}, 404, "not found"), why="not the path of a method")
+
+
+def _refuse(settings: Settings, match: Node, status: int, text: str) -> Node:
+    """An answer of Envoy's own, without asking for a token."""
+    gate: Node = {authorization.FILTER: authorization.open_route()}
+    if settings.auth.issuers:
+        gate[tokens.FILTER] = typed("envoy.config.route.v3.FilterConfig", disabled=True)
+    return {
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": text}},
+        # The filter gives a direct response none; and 403 shall have none.
+        "response_headers_to_add": [] if status == 403 else cors.answer_headers(settings.cors),
+        "typed_per_filter_config": gate,
+    }
 
 
 def _differs(name: str, **matcher: object) -> Node:
     """Where there is no such header it does not match."""
     return {"name": name, "string_match": matcher, "invert_match": True}
-
-
-def _answer(status: int, text: str) -> Node:
-    return {"direct_response": {"status": status, "body": {"inline_string": f"{text}\n"}}}

@@ -70,7 +70,8 @@ def _provider(index: int, issuer: Issuer, settings: Settings, files: Files, uris
         "audiences": said(list(issuer.audiences), f"{key}.audiences"),
         **_keys(index, issuer, files, uris),
         "from_headers": said(
-            [{"name": "authorization", "value_prefix": "Bearer "}], why="else a token in the query counts, too"
+            [{"name": "authorization", "value_prefix": f"{scheme} "} for scheme in ("Bearer", "bearer", "BEARER")],
+            why="else a token in the query counts, too; the scheme has no case, Envoy's prefix has",
         ),
         "forward": said(settings.auth.forward_authorization, "auth.forward_authorization"),
         "require_expiration": True,

@@ -35,8 +35,10 @@ def local_replies(call: list[Node], origins: list[Node]) -> Node:
     """
     mappers = [said(_mapper(*ANSWERS[0], [*call, NO_TOKEN], "Bearer"), why="no token")]
     for http, code, message in ANSWERS:
-        for more in [[origin] for origin in origins] if http == 403 else [[]]:
-            mappers.append(said(_mapper(http, code, message, [*call, *more], CHALLENGES.get(http)), why=code.name))
+        variants = [[*call, origin] for origin in origins] if http == 403 else [call]
+        mappers += [
+            said(_mapper(http, code, message, variant, CHALLENGES.get(http)), why=code.name) for variant in variants
+        ]
     return {"mappers": mappers}
 
 

@@ -15,11 +15,12 @@ A call takes one way through, and its reply the same way back:
     observe/    logs and metrics
     settings/   the configuration file: YAML in, frozen models out
     demo/       everything a demonstration has around the gateway
+    envoy/      the same policy as an Envoy configuration
     check.py    what a configuration promises, tried
     reload.py   watched files
     app.py      the composition root: settings in, a running gateway out
-    run.py      a gateway in a process of its own; cli.py the command line
+    run.py      a gateway in a process of its own; cli/ the command line
 
-Imports point downwards only: cli, run, app, then front, upstream, observe and demo, then policy, call, ends, permit and
-request, protocol (import-linter in pyproject.toml keeps it so).
+Imports point downwards only: cli, run, app, then check, reload and envoy, then front, upstream, observe and demo, then
+policy, call, ends, permit and request, protocol (import-linter in pyproject.toml keeps it so).
 """

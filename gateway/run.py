@@ -4,9 +4,11 @@ Rule: one event loop in one process; SIGTERM and SIGINT drain, a second one stop
 """
 
 import asyncio
+import contextlib
 import json
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +17,18 @@ import structlog
 import uvloop
 
 from gateway.app import Gateway, StartError
+from gateway.envoy import process as envoy_process
+from gateway.envoy.output import Request, rendering_of, write
+from gateway.envoy.process import EnvoyError
+from gateway.envoy.validate import EnvoyMissingError, find_envoy
 from gateway.front.pages import static_pages
 from gateway.observe import log as observe_log
-from gateway.settings import Settings, load, parse
+from gateway.settings import Address, Admin, Settings, load, parse
 
 if TYPE_CHECKING:
     from gateway.demo.world import DemoWorld
+
+LOOPBACK = "127.0.0.1"
 
 log = structlog.get_logger("gateway")
 
@@ -31,11 +39,20 @@ def serve(settings: Settings, *, debug: bool = False) -> None:
     _run(_until_signalled(Gateway(settings)))
 
 
-def demo(http_port: int, https_port: int, issuer_port: int, *, debug: bool = False) -> None:
-    """The whole demonstration on this machine. Raises SettingsError, StartError."""
+def demo(
+    http_port: int, https_port: int, issuer_port: int, *, envoy_port: int | None = None, debug: bool = False
+) -> None:
+    """The whole demonstration on this machine, with a real Envoy beside the gateway if it gets a port. Raises
+    SettingsError, StartError.
+    """
     if missing := [name for name in ("trustme", "aiohttp_cors", "grpc_health") if find_spec(name) is None]:
         raise StartError(f"the demo needs {', '.join(missing)}: in a checkout, pip install '.[demo]'")
-    _run(_demo(http_port, https_port, issuer_port, debug=debug))
+    if envoy_port is not None:
+        try:
+            find_envoy()
+        except EnvoyMissingError as error:
+            raise StartError(str(error)) from None
+    _run(_demo(http_port, https_port, issuer_port, envoy_port=envoy_port, debug=debug))
 
 
 def dev(
@@ -75,7 +92,7 @@ def dev(
     _run(_until_signalled(gateway, tell))
 
 
-async def _demo(http_port: int, https_port: int, issuer_port: int, *, debug: bool) -> None:
+async def _demo(http_port: int, https_port: int, issuer_port: int, *, envoy_port: int | None, debug: bool) -> None:
     from gateway.demo.world import DemoWorld  # noqa: PLC0415 - its libraries are an extra
 
     world = DemoWorld(http_port=http_port, https_port=https_port, issuer_port=issuer_port, admin_port=0)
@@ -88,23 +105,54 @@ async def _demo(http_port: int, https_port: int, issuer_port: int, *, debug: boo
     try:
         settings = load(world.config_path)
         _configure_log(settings, debug=debug)
-        config = {"demo.json": world.page_config}
-        pages = static_pages(_web_folder(), connect=(world.issuer.url, *world.origins), data=config)
-        gateway = Gateway(settings, pages=pages)
+        async with _envoy_beside(world, envoy_port) as envoy:
+            others = () if envoy is None else (envoy.url,)
+            config = {**world.page_config, "gateways": [*world.gateways, *others]}
+            connect = (world.issuer.url, *world.origins, *others)
+            gateway = Gateway(settings, pages=static_pages(_web_folder(), connect=connect, data={"demo.json": config}))
 
-        def tell() -> None:
-            print(_welcome(world, gateway), flush=True)
+            def tell() -> None:
+                print(_welcome(world, gateway, envoy), flush=True)
 
-        await _until_signalled(gateway, tell)
+            await _until_signalled(gateway, tell)
     finally:
         await world.__aexit__(None, None, None)
 
 
-def _welcome(world: "DemoWorld", gateway: Gateway) -> str:
+@dataclass(frozen=True, slots=True)
+class _Envoy:
+    """One that serves the demonstration, too."""
+
+    url: str
+    configuration: Path
+
+
+@contextlib.asynccontextmanager
+async def _envoy_beside(world: "DemoWorld", port: int | None) -> AsyncIterator[_Envoy | None]:
+    """An Envoy with the policy of the demonstration on `port` (0: any free one), for the same pages."""
+    if port is None:
+        yield None
+        return
+    settings = load(world.config_path, planned=True)
+    listener = settings.listeners[0].model_copy(update={"bind": Address(LOOPBACK, port)})
+    settings = settings.model_copy(update={"listeners": (listener,), "admin": Admin(bind=Address(LOOPBACK, 0))})
+    folder = world.config_path.parent
+    request = Request(world.config_path, folder / "envoy.yaml")
+    await asyncio.to_thread(write, request, await rendering_of(settings, request))
+    try:
+        async with envoy_process.running(folder / "envoy.yaml", folder / "envoy.log", level="info") as envoy:
+            yield _Envoy(f"http://{LOOPBACK}:{envoy.ports[0]}", folder / "envoy.yaml")
+    except EnvoyError as error:
+        raise StartError(f"{error} (choose another port with --envoy-port)") from None
+
+
+def _welcome(world: "DemoWorld", gateway: Gateway, envoy: _Envoy | None) -> str:
+    beside = [] if envoy is None else [f"  Envoy          {envoy.url}   (choose it on the page; {envoy.configuration})"]
     lines = [
         "",
         f"  The page       {world.origins[0]}/",
         f"  over TLS       {world.origins[2]}/   (trust {world.pki.ca} for this run)",
+        *beside,
         f"  token endpoint {world.issuer.url}/token",
         f"  operator       {gateway.admin_url}/readyz  /metrics  /config",
         f"  configuration  {world.config_path}",

@@ -54,6 +54,11 @@ class DemoWorld:
         return (*http, *https)
 
     @property
+    def gateways(self) -> tuple[str, ...]:
+        """Where the page may call."""
+        return _origin("http", LOOPBACK, self.http_port), _origin("https", "localhost", self.https_port)
+
+    @property
     def page_config(self) -> dict[str, object]:
         """What the page has to know, as JSON values."""
         return {
@@ -61,7 +66,7 @@ class DemoWorld:
             "client_id": WEB_CLIENT,
             "audience": self.issuer.audience,
             "scope": ROLES["admin"].scope,
-            "gateways": [_origin("http", LOOPBACK, self.http_port), _origin("https", "localhost", self.https_port)],
+            "gateways": list(self.gateways),
         }
 
     @property

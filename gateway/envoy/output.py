@@ -28,9 +28,14 @@ class Request:
 
 
 def rendered(request: Request) -> Rendering:
-    """Raises SettingsError."""
-    settings: Settings = load(request.configuration, planned=True)
-    uris = {} if request.offline else asyncio.run(discovered(settings))
+    """Reads the file. Raises SettingsError."""
+    settings = load(request.configuration, planned=True)
+    return asyncio.run(rendering_of(settings, request))
+
+
+async def rendering_of(settings: Settings, request: Request) -> Rendering:
+    """Of settings that came from `request.configuration`. Raises SettingsError."""
+    uris = {} if request.offline else await discovered(settings)
     files = Files(request.configuration.absolute().parent, base=request.base)
     if request.secrets is not None:
         files = files.watching(request.secrets)

@@ -1,0 +1,87 @@
+"""What all commands share: options, and how each way of ending becomes one line and an exit code."""
+
+import contextlib
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.settings import Problem
+
+PROGRAM = "grpcweb-gateway"
+DEFAULT_FILE = Path("gateway.yaml")
+FINE, REFUSED, USAGE, NOT_STARTED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class NotStarted(click.ClickException):
+    """The gateway could not bind or start; one line says why."""
+
+
+def _configuration(ctx: click.Context, _parameter: click.Parameter, given: Path | None) -> Path:
+    if given is None and not DEFAULT_FILE.exists():
+        raise click.UsageError(f"no configuration: name one with -c FILE, there is no ./{DEFAULT_FILE}", ctx)
+    return given or DEFAULT_FILE
+
+
+config_option = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="GATEWAY_CONFIG",
+    callback=_configuration,
+    help="The configuration.  [default: $GATEWAY_CONFIG, or ./gateway.yaml]",
+)
+debug_option = click.option("--debug", is_flag=True, help="Show tracebacks, and log everything.")
+PORT = click.IntRange(0, 65535)
+
+
+@contextlib.contextmanager
+def answering(debug: bool) -> Iterator[None]:
+    """Every way a command can end, as one line and an exit code."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except Exception as error:
+        from gateway.settings import SettingsError
+
+        _trace(debug)
+        if isinstance(error, SettingsError):
+            tell(error.problems)
+            raise click.exceptions.Exit(REFUSED) from None
+        say(f"internal error: {type(error).__name__} (hint: --debug shows where)")  # its text may hold anything
+        raise click.exceptions.Exit(NOT_STARTED) from None
+
+
+@contextlib.contextmanager
+def starting(debug: bool) -> Iterator[None]:
+    """A gateway that cannot start on this machine, inside `answering`."""
+    from gateway.app import StartError
+
+    try:
+        yield
+    except StartError as error:
+        _trace(debug)
+        raise NotStarted(str(error)) from None
+
+
+def _trace(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+
+
+def tell(problems: "Sequence[Problem]") -> None:
+    for problem in problems:
+        if problem.file:
+            click.echo(problem, err=True)
+        else:
+            say(str(problem))
+
+
+def say(message: str) -> None:
+    click.echo(f"{PROGRAM}: {message}".replace("\n", " "), err=True)

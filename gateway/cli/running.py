@@ -1,0 +1,124 @@
+"""Commands that run a gateway: `serve`, `demo`, `dev`."""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.base import PORT, answering, config_option, debug_option, starting
+
+
+def _one_worker(_ctx: click.Context, _parameter: click.Parameter, workers: int | None) -> int | None:
+    if workers not in (None, 1):
+        raise click.BadParameter("more than one is not supported yet")
+    return workers
+
+
+@click.command()
+@config_option
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    expose_value=False,
+    callback=_one_worker,
+    help="Processes sharing the listeners; more than one is not supported yet.",
+)
+@debug_option
+def serve(config: Path, debug: bool) -> None:
+    """Run the gateway.
+
+    Until SIGTERM or Ctrl-C; then calls in flight may finish.
+    """
+    with answering(debug):
+        from gateway.settings import load
+
+        settings = load(config)
+        with starting(debug):
+            from gateway import run
+
+            run.serve(settings, debug=debug)
+
+
+@click.command()
+@click.option("--http-port", type=PORT, metavar="PORT", default=8080, help="The sample page, and calls in plaintext.")
+@click.option("--https-port", type=PORT, metavar="PORT", default=8443, help="The same over TLS.")
+@click.option("--issuer-port", type=PORT, metavar="PORT", default=8081, help="The OAuth2 issuer.")
+@click.option("--envoy", is_flag=True, help="A real Envoy beside the gateway, with the same policy (extra: envoy).")
+@click.option("--envoy-port", type=PORT, metavar="PORT", default=8082, help="Where it is called.")
+@debug_option
+def demo(*, http_port: int, https_port: int, issuer_port: int, envoy: bool, envoy_port: int, debug: bool) -> None:
+    """Show it all, on this machine.
+
+    With an mTLS backend, an OAuth2 issuer and a page that calls.
+    """
+    with answering(debug), starting(debug):
+        from gateway import run
+
+        run.demo(http_port, https_port, issuer_port, envoy_port=envoy_port if envoy else None, debug=debug)
+
+
+def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) -> str:
+    from gateway.settings import Address
+
+    if not Address(host, 0).is_loopback:
+        message = f"{host} is open to other machines, and dev asks nobody for a token: it listens on this one only"
+        raise click.UsageError(f'{message}; "serve" with a gateway.yaml is for others')
+    return host
+
+
+def _target(_ctx: click.Context, _parameter: click.Parameter, text: str) -> str:
+    from gateway.settings.address import parse_address
+
+    try:
+        return str(parse_address(text, lowest_port=1))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+PEM = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
+
+
+@click.command()
+@click.argument("target", metavar="HOST:PORT", callback=_target)
+@click.option("--port", type=PORT, metavar="PORT", default=8080, help="Where browsers call, on this machine only.")
+@click.option("--host", default="127.0.0.1", hidden=True, expose_value=False, callback=_loopback_only)
+@click.option("--plaintext/--tls", default=None, help="How to speak to the backend.  [default: --plaintext]")
+@click.option("--ca", type=PEM, help="PEM: who signs the backend's certificate (means --tls).")
+@click.option("--cert", type=PEM, help="PEM: a client certificate (means --tls).")
+@click.option("--key", type=PEM, help="PEM: its private key.")
+@click.option("--server-name", help="The name in the backend's certificate (means --tls).")
+@debug_option
+@click.pass_context
+def dev(
+    ctx: click.Context,
+    *,
+    target: str,
+    port: int,
+    plaintext: bool | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    server_name: str | None,
+    debug: bool,
+) -> None:
+    """Put local browsers through to one backend.
+
+    For any page of this machine, without tokens or rules.
+    """
+    wants_tls = [name for name, value in {"--ca": ca, "--cert": cert, "--server-name": server_name}.items() if value]
+    if plaintext and wants_tls:
+        ctx.fail(f"{wants_tls[0]} needs TLS: remove --plaintext")
+    if (cert is None) != (key is None):
+        ctx.fail("--cert and --key go together")
+    with answering(debug), starting(debug):
+        from gateway import run
+
+        run.dev(
+            target,
+            port,
+            plaintext=not wants_tls if plaintext is None else plaintext,
+            ca=ca,
+            certificate=cert,
+            private_key=key,
+            server_name=server_name,
+            debug=debug,
+        )

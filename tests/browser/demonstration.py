@@ -48,9 +48,10 @@ class Demo:
 
 
 @asynccontextmanager
-async def demonstration() -> AsyncIterator[Demo]:
+async def demonstration(*arguments: str) -> AsyncIterator[Demo]:
     """On free ports; stopped by SIGTERM, as a supervisor does, and held to leave nothing behind."""
-    command = [sys.executable, "-m", "gateway", "demo", "--http-port=0", "--https-port=0", "--issuer-port=0"]
+    ports = ("--http-port=0", "--https-port=0", "--issuer-port=0")
+    command = [sys.executable, "-m", "gateway", "demo", *ports, *arguments]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment)
     assert process.stdout is not None

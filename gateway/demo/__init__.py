@@ -1,6 +1,7 @@
 """The demonstration: everything around a gateway, on one machine and made to be thrown away.
 
     world.py         all of it together, and the gateway.yaml that fits: what `grpcweb-gateway demo` starts
+    standalone.py    backend and issuer alone, for a proxy in another container: `python -m gateway.demo`
     pki.py           an authority and certificates, in a directory
     backend.py       a gRPC server over mutual TLS, with health and reflection
       interceptors.py  whom it lets in: the other half of the gateway's subject, made to be copied

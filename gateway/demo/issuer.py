@@ -1,8 +1,9 @@
 """A development OAuth2 issuer: authorization code with PKCE for the sample page, client credentials for a terminal.
 
 FOR DEVELOPMENT ONLY: it asks nobody for a password, and its client secret is public. So it binds to the loopback
-address and to nothing else. Two more things no real issuer does, because refusals have to be shown: `mint` makes any
-token, and the token endpoint takes `expires_in`, in seconds, negative for a token that has already expired.
+address, unless another is named, as in a container whose port is published on this machine only. Two more things no
+real issuer does, because refusals have to be shown: `mint` makes any token, and the token endpoint takes `expires_in`,
+in seconds, negative for a token that has already expired.
 
 Rule: the HTTP is here, the decisions of OAuth2 are in oauth.py, the key is in signer.py. Every answer is `no-store`.
 Sources: RFC 6749, RFC 7636 (PKCE), RFC 8414 (metadata), RFC 9068 (JWT access tokens), RFC 9207 (`iss`).
@@ -39,8 +40,10 @@ from gateway.demo.oauth import (
     role_of,
 )
 from gateway.demo.signer import Signer
+from gateway.settings import Address
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - to be told from an address that a client can call
 LIFETIME = 900
 MAX_LIFETIME = 24 * 3600
 FORM = "application/x-www-form-urlencoded"
@@ -56,6 +59,7 @@ class Issuer:
         self._codes = Codes()
         self._signer = Signer()
         self._runner: web.AppRunner | None = None
+        self.port = 0
         self._url = ""
 
     @property
@@ -65,18 +69,22 @@ class Issuer:
             raise RuntimeError("the issuer has no address before it is started")
         return self._url
 
-    async def start(self, port: int = 0) -> None:
-        """Serves on the loopback address; port 0 takes a free one. Raises OSError when the port is taken."""
+    async def start(self, port: int = 0, *, host: str = LOOPBACK, url: str | None = None) -> None:
+        """Serves; port 0 takes a free one. `url`: how it calls itself, if not by its own address.
+
+        Raises OSError when the port is taken or the host is none of this machine's.
+        """
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)  # a log would show codes
         await runner.setup()
         try:
-            await web.TCPSite(runner, LOOPBACK, port).start()
+            await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
             code = error.errno or 0
-            raise OSError(code, f"{os.strerror(code)}: {LOOPBACK}:{port} (demo issuer)") from error
+            raise OSError(code, f"{os.strerror(code)}: {Address(host, port)} (demo issuer)") from error
         self._runner = runner
-        self._url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
+        self.port = runner.addresses[0][1]
+        self._url = url or f"http://{Address(LOOPBACK if host in EVERYWHERE else host, self.port)}"
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -15,12 +15,19 @@ HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectio
 PAGES = {"/readyz": "/ready", "/metrics": "/stats/prometheus"}
 
 
+def numeric(host: str) -> str:
+    """Envoy listens on addresses, not on names."""
+    return LOOPBACK if host == "localhost" else host
+
+
 def admin(settings: Settings) -> dict[str, Said]:
     """Empty when `admin` is null."""
     if settings.admin is None:
         return {}
     why = "never open to other machines: they could end Envoy"
-    return {"admin": said({"address": _address(LOOPBACK, _port(settings))}, "admin.bind", why=why)}
+    bind = settings.admin.bind
+    host = numeric(bind.host) if bind.is_loopback else LOOPBACK
+    return {"admin": said({"address": _address(host, _port(settings))}, "admin.bind", why=why)}
 
 
 def operator_listener(settings: Settings) -> Iterator[Said]:
@@ -50,7 +57,7 @@ def operator_listener(settings: Settings) -> Iterator[Said]:
     yield said(
         {
             "name": "operator",
-            "address": _address(bind.host, bind.port),
+            "address": _address(numeric(bind.host), bind.port),
             "enable_reuse_port": False,
             "ignore_global_conn_limit": True,
             "filter_chains": [{"filters": [manager]}],
@@ -87,11 +94,12 @@ def overload_manager(settings: Settings) -> Said:
 def _port(settings: Settings) -> int:
     """Of Envoy's own pages: that of `admin.bind`, or the next that is free when the listener has that."""
     assert settings.admin is not None
-    port = settings.admin.bind.port
+    port: int = settings.admin.bind.port
     if settings.admin.bind.is_loopback:
         return port
     taken = {port, *(listener.bind.port for listener in settings.listeners)}
-    return next(number for number in range(port + 1, 65536) if number not in taken)
+    free: list[int] = sorted({*range(1, 65536)} - taken)
+    return next((candidate for candidate in free if candidate > port), free[-1])
 
 
 def _address(host: str, port: int) -> Node:

@@ -3,8 +3,9 @@
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from gateway.envoy.files import TLS, Files
+from gateway.envoy.files import TLS, Files, system_authorities
 from gateway.envoy.node import Node, Said, extension, said, seconds, typed
 from gateway.settings import OutlierDetection, Settings, Upstream
 from gateway.settings.address import parse_address
@@ -14,7 +15,8 @@ KEEPALIVE_TIMEOUT = 10.0  # seconds that the answer to a PING may take
 HEALTH_EVERY, HEALTH_TIMEOUT = 5.0, 2.0  # seconds
 LOAD_BALANCING = {"round_robin": "ROUND_ROBIN", "least_request": "LEAST_REQUEST"}
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-OPTIONS_KEY = HTTP_OPTIONS  # the name under which a cluster takes them
+# Towards backends Envoy's own maximum is TLS 1.2.
+VERSIONS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def _cluster(name: str, upstream: Upstream, settings: Settings, files: Files) ->
             {"cluster_name": name, "endpoints": [{"lb_endpoints": [target.endpoint for target in targets]}]},
             f"{key}.targets",
         ),
-        "typed_extension_protocol_options": {OPTIONS_KEY: _http2(key, upstream)},
+        "typed_extension_protocol_options": {HTTP_OPTIONS: _http2(key, upstream)},
         "circuit_breakers": said(
             {
                 "thresholds": [
@@ -119,7 +121,7 @@ def _http2(key: str, upstream: Upstream) -> Node:
 def _tls(name: str, key: str, upstream: Upstream, files: Files) -> Node:
     tls = upstream.tls
     assert tls is not None
-    common: Node = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_2"}, "alpn_protocols": ["h2"]}
+    common: Node = {"tls_params": VERSIONS, "alpn_protocols": ["h2"]}
     if tls.certificate is not None and tls.private_key is not None:
         pair = files.identity(name, tls.certificate, tls.private_key)
         common |= {
@@ -161,27 +163,32 @@ def _outliers(settings: OutlierDetection) -> Node:
     }
 
 
-def fetch_cluster(name: str, url_host: str, port: int, *, tls: bool, authorities: str | None = None) -> Node:
-    """A cluster for what Envoy fetches by itself: a key set, or where it sends spans. Raises nothing."""
+def fetch_cluster(name: str, url: str) -> Node:
+    """For what Envoy fetches by itself, or sends: a key set, spans. `url` has been judged by the settings."""
+    parts = urlsplit(url)
+    tls = parts.scheme == "https"
+    host, port = parts.hostname or "", parts.port or (443 if tls else 80)
     cluster: Node = {
         "name": name,
-        "type": "STATIC" if is_ip(url_host) else "STRICT_DNS",
+        "type": "STATIC" if is_ip(host) else "STRICT_DNS",
         "connect_timeout": seconds(2.0),
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [Target(url_host, port).endpoint]}],
+            "endpoints": [{"lb_endpoints": [Target(host, port).endpoint]}],
         },
     }
     if cluster["type"] == "STRICT_DNS":
         cluster["dns_lookup_family"] = "V4_PREFERRED"
     if tls:
-        trust: Node = {"system_root_certs": {}} if authorities is None else {"trusted_ca": {"filename": authorities}}
         context: Node = {
             "common_tls_context": {
-                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                "validation_context": {**trust, "match_typed_subject_alt_names": [_matcher(url_host)]},
+                "tls_params": VERSIONS,
+                "validation_context": {
+                    "trusted_ca": {"filename": system_authorities()},
+                    "match_typed_subject_alt_names": [_matcher(host)],
+                },
             },
-            **({} if is_ip(url_host) else {"sni": url_host}),
+            **({} if is_ip(host) else {"sni": host}),
         }
         cluster["transport_socket"] = extension("envoy.transport_sockets.tls", f"{TLS}UpstreamTlsContext", **context)
     return cluster

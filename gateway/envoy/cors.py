@@ -11,13 +11,14 @@ from gateway.settings import Cors
 
 FILTER = "envoy.filters.http.cors"
 LABEL = "[a-z0-9-]+"
+NO_ORIGIN = "\\b\\B"  # never matches
 ANY_ORIGIN = "https?://.+"  # any but `null`, which is no origin at all
 
 
 def allowed_origins(settings: Cors) -> str:
     """A regular expression (RE2) for the whole Origin header; of none it matches nothing."""
     patterns = [ANY_ORIGIN if origin == "*" else _pattern(origin) for origin in settings.allow_origins]
-    return "|".join(patterns) or "[^\\x00-\\x{10FFFF}]"
+    return "|".join(patterns) or NO_ORIGIN
 
 
 def origin_headers(settings: Cors) -> list[Node]:

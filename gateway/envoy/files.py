@@ -11,7 +11,13 @@ from typing import Any
 from gateway.envoy.node import Node, seconds, to_yaml, typed
 
 TLS = "envoy.extensions.transport_sockets.tls.v3."
+SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # where Debian, Alpine and Envoy's images have them
 INITIAL_FETCH = 5.0  # seconds until Envoy goes on without a secret; its file is on this machine, so it never takes them
+
+
+def system_authorities() -> str:
+    """A file, for Envoy has no word for "whom the system trusts"."""
+    return os.environ.get("SSL_CERT_FILE") or SYSTEM_AUTHORITIES
 
 
 class Files:
@@ -66,7 +72,7 @@ class Files:
         """Of a CommonTlsContext: who may sign the peer's certificate (None: whom the system trusts), and what else it
         must fulfil."""
         if authorities is None:
-            return {"validation_context": {"system_root_certs": {}, **conditions}}
+            return {"validation_context": {"trusted_ca": {"filename": system_authorities()}, **conditions}}
         trusted = {"trusted_ca": self.source(authorities)}
         if not self.watched:
             return {"validation_context": {**trusted, **conditions}}

@@ -7,20 +7,24 @@ rendering; what Envoy does in another way is a difference, and is told.
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from gateway.envoy.files import Files
+from gateway.envoy.admin import numeric
+from gateway.envoy.clusters import is_ip, server_names
+from gateway.envoy.files import Files, system_authorities
 from gateway.envoy.tokens import clock_skew
-from gateway.settings import Problem, Settings
+from gateway.settings import Address, Problem, Settings, Upstream
 from gateway.settings.problem import Finding, Key
 from gateway.settings.quantity import format_duration
-
-OTHER_NAMES = ("CN:", "IP:", "email:")  # of certificates; Envoy knows URIs and DNS names
 
 
 def obstacles(settings: Settings, uris: Mapping[str, str]) -> list[Problem]:
     """Every key for which there is no configuration. `uris`: where discovered key sets are."""
-    return _told(
-        settings, (*_auth_obstacles(settings, uris), *_upstream_obstacles(settings), *_limit_obstacles(settings))
+    found = (
+        *_bind_obstacles(settings),
+        *_auth_obstacles(settings, uris),
+        *_upstream_obstacles(settings),
+        *_limit_obstacles(settings),
     )
+    return _told(settings, found)
 
 
 def differences(settings: Settings, files: Files) -> list[Problem]:
@@ -42,6 +46,19 @@ def _told(settings: Settings, findings: Iterable[Finding]) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
+def _bind_obstacles(settings: Settings) -> Iterator[Finding]:
+    binds: list[tuple[Key, Address]] = [
+        (("listeners", index, "bind"), listener.bind) for index, listener in enumerate(settings.listeners)
+    ]
+    if settings.admin is not None:
+        binds.append((("admin", "bind"), settings.admin.bind))
+        if settings.admin.bind.port == 0 and not settings.admin.bind.is_loopback:
+            yield Finding(("admin", "bind"), "Envoy needs a port here that others can know", "choose one")
+    for key, bind in binds:
+        if not is_ip(numeric(bind.host)):
+            yield Finding(key, f"Envoy listens on addresses, not on names: {bind.host}", "write the address")
+
+
 def _auth_obstacles(settings: Settings, uris: Mapping[str, str]) -> Iterator[Finding]:
     if settings.auth.introspection is not None:
         hint = "an ext_authz service of your own can, or have the issuer give JWTs"
@@ -52,9 +69,11 @@ def _auth_obstacles(settings: Settings, uris: Mapping[str, str]) -> Iterator[Fin
             yield Finding(("auth", "issuers", index, "jwks"), "Envoy cannot discover key sets", hint)
     for index, rule in enumerate(settings.authorization.rules):
         for number, identity in enumerate(rule.identities):
-            if identity.startswith(OTHER_NAMES):
+            if identity.startswith("CN:"):
                 key: Key = ("authorization", "rules", index, "identities", number)
-                yield Finding(key, f"Envoy knows URIs and DNS names of certificates: {identity}", "name a URI or DNS:…")
+                yield Finding(
+                    key, f"Envoy's rules know no common name: {identity}", "name a URI, DNS:…, IP:… or email:…"
+                )
 
 
 def _upstream_obstacles(settings: Settings) -> Iterator[Finding]:
@@ -63,12 +82,22 @@ def _upstream_obstacles(settings: Settings) -> Iterator[Finding]:
         sockets = [target.startswith("unix:") for target in upstream.targets]
         if any(sockets) and not all(sockets):
             yield Finding(key, "Envoy cannot mix sockets (unix:) and hosts in one cluster", "use one kind only")
+        if _unnamed(upstream):
+            hint = "name one that stands in all their certificates"
+            message = "is missing: Envoy checks one name, or the host names of targets, but not different addresses"
+            yield Finding(("upstreams", name, "tls", "server_name"), message, hint)
         for index, target in enumerate(upstream.targets):
             if target.startswith("xds:"):
                 yield Finding((*key, index), f"Envoy has its own xDS and no xds: targets: {target}", "name hosts")
             elif target.startswith("dns://") and not target.startswith("dns:///"):
                 hint = "write dns:///HOST:PORT"
                 yield Finding((*key, index), f"a name server of its own is not rendered: {target}", hint)
+
+
+def _unnamed(upstream: Upstream) -> bool:
+    """Whether backends would have different names, some of which Envoy could not check."""
+    names = server_names(upstream) if upstream.tls is not None else []
+    return len(names) > 1 and any(map(is_ip, names))
 
 
 def _limit_obstacles(settings: Settings) -> Iterator[Finding]:
@@ -126,10 +155,16 @@ def _authorization_differences(settings: Settings) -> Iterator[Finding]:
     authorization = settings.authorization
     if any(rule.identities for rule in authorization.rules):
         message = (
-            "a certificate with a URI is known by its first URI only, another by its first DNS name; who has neither "
-            "token nor identity is refused with 7, not 16"
+            "who has neither token nor certificate is refused with 7, not 16; a certificate for *.x has all its names"
         )
         yield Finding(("authorization", "rules"), message)
+    elif not settings.auth.issuers:
+        yield Finding(("auth", "issuers"), "there are none, and a refusal is 7 (PERMISSION_DENIED), not 16")
+    if authorization.descriptors is not None:
+        message = "the rules were judged by it now; Envoy does not know it"
+        if authorization.descriptors == "reflection":
+            message = "the rules were not judged by it: grpcweb-gateway check does"
+        yield Finding(("authorization", "descriptors"), message)
     if authorization.shadow:
         message = "what would be denied is not logged but counted: stat *.rbac.shadow.shadow_denied"
         yield Finding(("authorization", "shadow"), message)
@@ -138,6 +173,12 @@ def _authorization_differences(settings: Settings) -> Iterator[Finding]:
 def _upstream_differences(settings: Settings, files: Files) -> Iterator[Finding]:
     for name, upstream in settings.upstreams.items():
         key: Key = ("upstreams", name)
+        if upstream.tls is not None and upstream.tls.ca is None:
+            yield Finding(
+                (*key, "tls", "ca"), f"there is none, so {system_authorities()} of Envoy's machine is trusted"
+            )
+        if upstream.transport != "auto":
+            yield Finding((*key, "transport"), "Envoy has its own HTTP/2")
         if upstream.connections != 1:
             message = "Envoy opens one connection for each thread and target, and more when that has no stream left"
             yield Finding((*key, "connections"), message)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from gateway.envoy import authorization, cors, headers, tokens
 from gateway.envoy.access_log import access_log, upstream_log
+from gateway.envoy.admin import numeric
 from gateway.envoy.files import TLS, Files
 from gateway.envoy.node import Node, Said, extension, said, seconds
 from gateway.envoy.replies import local_replies
@@ -36,7 +37,7 @@ def _listener(index: int, listener: Listener, settings: Settings, files: Files, 
             extension("envoy.transport_sockets.tls", f"{TLS}DownstreamTlsContext", **context), f"{key}.tls"
         )
         chain["transport_socket_connect_timeout"] = seconds(5.0)
-    address = {"address": listener.bind.host, "port_value": listener.bind.port}
+    address = {"address": numeric(listener.bind.host), "port_value": listener.bind.port}
     return {
         "name": listener_name(index),
         "address": said({"socket_address": address}, f"{key}.bind"),

@@ -1,13 +1,12 @@
-"""From gateway.yaml to files that Envoy runs with."""
+"""From settings to files that Envoy runs with."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.envoy.discovery import discovered
 from gateway.envoy.files import Files
 from gateway.envoy.render import Rendering, render
-from gateway.settings import Settings, load
+from gateway.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +24,6 @@ class Request:
     def secrets(self) -> Path | None:
         """The folder for SDS files, beside the output: envoy.yaml -> envoy-secrets."""
         return None if self.output is None else self.output.absolute().with_name(f"{self.output.stem}-secrets")
-
-
-def rendered(request: Request) -> Rendering:
-    """Reads the file. Raises SettingsError."""
-    settings = load(request.configuration, planned=True)
-    return asyncio.run(rendering_of(settings, request))
 
 
 async def rendering_of(settings: Settings, request: Request) -> Rendering:

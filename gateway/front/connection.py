@@ -7,6 +7,8 @@ Rules
 - A peer that leaves is noticed also while nothing is read from it.
 - Who is told to close (a drain) takes no further request, but finishes the one at hand, its body included.
 - What is true for the whole connection (peer, scheme, certificate) is worked out once.
+- Every answer is in our own version of HTTP, whatever the request's is. A client of HTTP/1.0 gets one answer, and its
+  connection ends there.
 """
 
 import asyncio
@@ -15,6 +17,8 @@ from typing import Any
 
 import structlog
 from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a request that it could not parse
 
 from gateway.front.identities import identities_of
@@ -28,6 +32,39 @@ PATIENCE = 5.0  # seconds that a body which nobody wants is still read, so that 
 WRITE_BUFFER = 64 * 1024  # bytes that wait for a slow reader; TLS would take 512 KiB before it says so
 PRESENCE = 0.05  # seconds between two looks at a peer from which nothing is read
 LEFT = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere only a reset shows, which poll always tells
+
+
+class Request(web.BaseRequest):
+    """A request whose answer names our version; aiohttp would repeat the client's."""
+
+    @property
+    def version(self) -> HttpVersion:
+        """What the answer is written in (RFC 9110, section 2.5)."""
+        return HttpVersion11
+
+    @property
+    def is_old(self) -> bool:
+        """The client speaks HTTP/1.0: it reads no chunks and no informational answer."""
+        return self._version == HttpVersion10
+
+    @property
+    def is_malformed(self) -> bool:
+        """What the parser lets pass: a version that is not HTTP/1, a transfer coding that nobody here decodes."""
+        coding = self.headers.get("Transfer-Encoding")
+        if self._version == HttpVersion11:
+            return coding is not None and coding.lower() != "chunked"
+        return coding is not None or not self.is_old
+
+    @property
+    def awaits_leave(self) -> bool:
+        """The body comes after `100 Continue`; a client of HTTP/1.0 cannot mean it (RFC 9110, section 10.1.1)."""
+        return not self.is_old and self.headers.get("Expect", "").lower() == "100-continue"
+
+
+class Unframed(web.StreamResponse):
+    """A response of unknown length without chunks: where the connection ends, it does (RFC 9112, section 6.3)."""
+
+    _length_check = False  # aiohttp's, for bodies whose end is not its business
 
 
 class Connection(web.RequestHandler):
@@ -159,6 +196,7 @@ class Http1Server(web.Server):
     def __init__(self, handler: Any, *, max_connections: int) -> None:
         super().__init__(
             handler,
+            request_factory=self._request,
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
@@ -170,6 +208,16 @@ class Http1Server(web.Server):
         self.max_connections = max_connections
         self.open_connections = 0
         self.draining = False
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        body: StreamReader,
+        connection: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> Request:
+        return Request(message, body, connection, writer, task, self._loop)
 
     def pre_shutdown(self) -> None:
         self.draining = True

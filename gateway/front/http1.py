@@ -16,12 +16,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionError, ClientPayloadError
-from aiohttp.http import HttpVersion10, HttpVersion11
 from multidict import CIMultiDict
 
 from gateway.call import Call
 from gateway.ends import CallHead, Roadside
-from gateway.front.connection import SERVER_NAME, Connection
+from gateway.front.connection import SERVER_NAME, Connection, Request, Unframed
 from gateway.front.reception import Reception
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status
@@ -50,12 +49,13 @@ class Http1Front:
         self.exchanges: set[Exchange] = set()
         self._empty: asyncio.Future[None] | None = None
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.became_busy()
-        if "Upgrade" in request.headers or request.method == "CONNECT":
-            connection.closing = True  # the parser may take what follows for the other protocol
+        # What follows an upgrade the parser may take for the other protocol; an old client finds the end by the close.
+        if request.is_old or "Upgrade" in request.headers or request.method == "CONNECT":
+            connection.closing = True
         try:
             response = await self._answer(request, connection)
             if connection.closing:
@@ -65,8 +65,8 @@ class Http1Front:
             if connection.transport is not None:
                 connection.became_idle()
 
-    async def _answer(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        if _is_malformed(request):
+    async def _answer(self, request: Request, connection: Connection) -> web.StreamResponse:
+        if request.is_malformed:
             return connection.handle_error(request, 400)
         snapshot = self._snapshot()
         found = snapshot.reception.receive(_head(request, connection))
@@ -94,9 +94,7 @@ class Http1Front:
 class Exchange:
     """The browser's end (`Downstream`) of one call: buffers what the call says, and writes it."""
 
-    def __init__(
-        self, request: web.BaseRequest, connection: Connection, head: CallHead, snapshot: FrontSnapshot
-    ) -> None:
+    def __init__(self, request: Request, connection: Connection, head: CallHead, snapshot: FrontSnapshot) -> None:
         self._request = request
         self._connection = connection
         self._call_head = head
@@ -167,7 +165,7 @@ class Exchange:
     async def _read_body(self) -> None:
         body, call = self._request.content, self.call
         try:
-            if self._awaits_leave() and not body.total_bytes:
+            if self._request.awaits_leave and not body.total_bytes:
                 await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             while not body.at_eof():
                 async with asyncio.timeout(self._stall):
@@ -182,11 +180,6 @@ class Exchange:
         else:
             call.request_end()
 
-    def _awaits_leave(self) -> bool:
-        """A client of HTTP/1.0 cannot mean it (RFC 9110, section 10.1.1)."""
-        request = self._request
-        return request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue"
-
     # -- the reply -----------------------------------------------------------------------------------------------
 
     async def _write_reply(self) -> web.StreamResponse:
@@ -199,7 +192,7 @@ class Exchange:
             await self._prepare(whole)
             await self._moving(whole.write_eof(), len(data))
             return whole
-        response = web.StreamResponse(headers=headers)
+        response = (Unframed if self._request.is_old else web.StreamResponse)(headers=headers)
         await self._prepare(response)
         while not self._ended:
             if self._ready:
@@ -258,15 +251,7 @@ def _slices(data: bytes) -> list[bytes]:
     return [data[start : start + SLICE] for start in range(0, len(data), SLICE)]
 
 
-def _is_malformed(request: web.BaseRequest) -> bool:
-    """What the parser lets pass: a version that is not HTTP/1, a transfer coding that nobody here decodes."""
-    coding = request.headers.get("Transfer-Encoding")
-    if request.version == HttpVersion11:
-        return coding is not None and coding.lower() != "chunked"
-    return coding is not None or request.version != HttpVersion10
-
-
-def _head(request: web.BaseRequest, connection: Connection) -> RequestHead:
+def _head(request: Request, connection: Connection) -> RequestHead:
     return RequestHead(
         method=request.method,
         target=request.raw_path.encode("utf-8", "surrogateescape"),

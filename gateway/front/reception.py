@@ -52,16 +52,14 @@ class Reception:
 
     def _classify(self, head: RequestHead, fields: dict[bytes, bytes], repeated: list[bytes]) -> CallHead | Answer:
         if b"origin" in repeated:
-            return _refuse(400, "the request has more than one origin", "repeated_header")
+            return _refuse(400, "the request has more than one origin", "repeated_header", VARY)
         origin = fields.get(b"origin")
         if head.method == "OPTIONS" and origin is not None and b"access-control-request-method" in fields:
             return self._preflight(origin)
         if head.method in ("GET", "HEAD") and self._pages is not None and (page := self._pages(head)) is not None:
             return page
         if not self._cors.allows(origin):
-            return _refuse(
-                403, "this origin may not call here", "origin_missing" if origin is None else "origin_foreign"
-            )
+            return _foreign("origin_missing" if origin is None else "origin_foreign")
         found = _malformed(fields, repeated) or self._call(head, fields, origin)
         if isinstance(found, Answer):
             found.headers += self._cors.reply_headers(origin, [])
@@ -69,7 +67,7 @@ class Reception:
 
     def _preflight(self, origin: bytes) -> Answer:
         if not self._cors.allows(origin):
-            return _refuse(403, "this origin may not call here", "preflight_foreign")
+            return _foreign("preflight_foreign")
         return Answer(204, self._cors.preflight_headers(origin))
 
     def _call(self, head: RequestHead, fields: dict[bytes, bytes], origin: bytes | None) -> CallHead | Answer:
@@ -123,7 +121,10 @@ def _malformed(fields: dict[bytes, bytes], repeated: list[bytes]) -> Answer | No
     return None
 
 
+def _foreign(reason: str) -> Answer:
+    return _refuse(403, "this origin may not call here", reason, VARY)
+
+
 def _refuse(status: int, text: str, reason: str, *headers: Header) -> Answer:
-    """A plain HTTP refusal; the text is ours, never the input. A 403 carries no CORS headers but must still vary."""
-    vary = [VARY] if status == 403 else []
-    return Answer(status, [PLAIN_TEXT, NO_STORE, *vary, *headers], text.encode() + b"\n", reason)
+    """A plain HTTP refusal; the text is ours, never the input. Without CORS headers to follow, it needs VARY."""
+    return Answer(status, [PLAIN_TEXT, NO_STORE, *headers], text.encode() + b"\n", reason)

@@ -22,11 +22,12 @@ _CONNECTION_LEVEL = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
     b"upgrade http2-settings expect".split()
 )
-# forwarded, x-real-ip and x-forwarded-* say who the peer is, which only the gateway may say.
+# forwarded, x-real-ip and x-forwarded-* say who the peer is, which only the gateway may say. An Envoy in front of a
+# backend takes x-envoy-* from the gateway's address for orders: to retry, to wait longer.
 _REQUEST_DROPPED = _CONNECTION_LEVEL | frozenset(
     b"host content-length content-type content-encoding accept origin referer x-grpc-web forwarded x-real-ip".split()
 )
-_REQUEST_DROPPED_PREFIXES = (b"accept-", b"sec-", b"access-control-", b"x-forwarded-", b"grpc-")
+_REQUEST_DROPPED_PREFIXES = (b"accept-", b"sec-", b"access-control-", b"x-forwarded-", b"x-envoy-", b"grpc-")
 _REQUEST_GRPC = frozenset(b"grpc-timeout grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin".split())
 STATUS_NAMES = frozenset([b"grpc-status", b"grpc-message", b"grpc-status-details-bin"])
 # content-encoding would make the browser unpack gRPC frames; alt-svc would send it to an address of the backend's.

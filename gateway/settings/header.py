@@ -18,7 +18,7 @@ RESERVED = frozenset((
     "transfer-encoding", "upgrade", "user-agent", "via", "x-grpc-web", "x-real-ip", "x-user-agent",
 ))
 # fmt: on
-RESERVED_PREFIXES = ("grpc-", "sec-", "accept", "access-control-", "x-forwarded-")
+RESERVED_PREFIXES = ("grpc-", "sec-", "accept", "access-control-", "x-envoy-", "x-forwarded-")
 
 
 def read_header(text: str, _source: Source) -> str:

@@ -218,7 +218,22 @@ async def test_a_malformed_request_gets_one_bare_400(
         # What follows on the connection must not be taken for a request either.
         await wire.send(MALFORMED[name](headers) + request(DEMO + "Echo", fields(gateway), ECHO))
         answer = await wire.rest()
-    assert answer.split(b" ", 2)[1] == b"400", answer
+    assert answer.startswith(b"HTTP/1.1 400 "), answer  # our version, not the client's (RFC 9110, section 2.5)
+    assert answer.count(b"HTTP/") == 1
+    assert answer.endswith(b"\r\n\r\nbad request\n")
+    assert_gives_nothing_away(answer)
+    assert arrived(gateway, backend) == before
+
+
+@pytest.mark.parametrize("line", ["POST /demo.v1.Demo/Echo HTTP/2.0", "POST /demo.v1.Demo/Echo HTTP/0.9", "GET /zqxjk"])
+async def test_another_version_is_refused_in_ours(gateway: RunningGateway, backend: ScriptedBackend, line: str) -> None:
+    """With nothing behind it the parser takes these for requests."""
+    headers = b"".join(f"{name}: {value}\r\n".encode() for name, value in fields(gateway))
+    before = arrived(gateway, backend)
+    async with connect(gateway.port) as wire:
+        await wire.send(raw(line=line.encode())(headers) if "HTTP" in line else line.encode() + b"\r\n\r\n")
+        answer = await wire.rest()
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert answer.count(b"HTTP/") == 1
     assert answer.endswith(b"\r\n\r\nbad request\n")
     assert_gives_nothing_away(answer)
@@ -406,7 +421,7 @@ async def test_a_bad_request_behind_a_good_one(gateway: RunningGateway) -> None:
         await wire.head()
         await wire.send(f"{CANARY}\r\n\r\n".encode())
         rest = await wire.rest()
-    assert b"grpc-status:0\r\n\r\n0\r\n\r\nHTTP/1.0 400 " in rest
+    assert b"grpc-status:0\r\n\r\n0\r\n\r\nHTTP/1.1 400 " in rest
     assert_gives_nothing_away(rest)
 
 
@@ -481,7 +496,7 @@ async def test_continue_is_not_said_to_whom_it_does_not_concern(gateway: Running
             await wire.send(request(DEMO + "Echo", headers, None).replace(b"HTTP/1.1", version, 1))
             await asyncio.sleep(0.05)
             await wire.send(ECHO)
-            assert (await wire.rest()).startswith(version + b" 200 ")
+            assert (await wire.rest()).startswith(b"HTTP/1.1 200 ")
 
 
 # --- readers

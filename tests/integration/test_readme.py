@@ -384,7 +384,16 @@ def test_nothing_that_works_is_called_unsupported() -> None:
 
 # -- tables ----------------------------------------------------------------------------------------------------------
 
-REASON_AT = {"_refuse": 2, "refused": 0, "TokenError": 0, "Refusal": 1, "fail": 1, "cancel": 0, "Answer": 0}
+REASON_AT = {
+    "_refuse": 2,
+    "_foreign": 0,
+    "refused": 0,
+    "TokenError": 0,
+    "Refusal": 1,
+    "fail": 1,
+    "cancel": 0,
+    "Answer": 0,
+}
 
 
 def calls_in_code() -> Iterator[ast.Call]:
@@ -422,7 +431,7 @@ def test_the_statuses_of_plain_refusals_are_right() -> None:
         for call in calls_in_code()
         if name_of(call) == "_refuse" and isinstance(call.args[0], ast.Constant)
         for reason in strings(call.args[2])
-    }
+    } | {("403", reason) for call in calls_in_code() if name_of(call) == "_foreign" for reason in strings(call.args[0])}
     told = {(row[0], reason) for row in rows(section("Security")) if len(row) == 3 for reason in codes(row[1])}
     assert told == used
 

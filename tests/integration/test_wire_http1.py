@@ -29,7 +29,7 @@ from tests.support.backends import (
 )
 from tests.support.frames import message, take_apart
 from tests.support.gateway import BINARY, DEMO, ORIGIN, TEXT, Change, RunningGateway, running
-from tests.support.wire import Answer, chunked, connect, request, untext
+from tests.support.wire import PATIENCE, Answer, Wire, chunked, connect, request, untext
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -271,6 +271,8 @@ async def test_headers_that_may_stand_once(
         answer = await gateway.ask(request(DEMO + "Echo", headers, ECHO))
     assert answer.status == 400
     assert answer.value("access-control-allow-origin") is None
+    if repeated[0] == "origin":
+        assert answer.values("vary") == ["Origin"]
 
 
 async def test_a_repeated_content_encoding_is_told_to_the_page(gateway: RunningGateway) -> None:
@@ -636,6 +638,8 @@ async def test_what_belongs_to_the_browser_or_the_gateway_is_dropped(gateway: Ru
         ("x-forwarded-host", "evil.test"),
         ("x-forwarded-port", "1"),
         ("x-real-ip", "203.0.113.1"),
+        ("x-envoy-upstream-rq-timeout-ms", "1"),
+        ("x-envoy-retry-on", "5xx"),
         ("forwarded", "for=203.0.113.1"),
         ("grpc-status", "0"),
         ("grpc-message", "x"),
@@ -791,13 +795,67 @@ async def test_calls_follow_one_another_on_a_connection(gateway: RunningGateway)
             assert (await wire.ask(request("/nothing", fields(gateway), body))).status == 404
 
 
-async def test_an_old_client_gets_an_answer_without_chunks(gateway: RunningGateway) -> None:
-    call = request(DEMO + "Count", fields(gateway), message(demo_pb2.CountRequest(count=3)))
+def old(call: bytes) -> bytes:
+    """The same request from a client of HTTP/1.0."""
+    return call.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1)
+
+
+def assert_the_end_is_the_close(answer: Answer) -> None:
+    assert answer.raw.startswith(b"HTTP/1.1 ")
+    assert answer.value("connection") == "close"
+    assert answer.value("transfer-encoding") is None
+
+
+@pytest.mark.parametrize("kept", [[], [("connection", "keep-alive")], [("connection", "close")]])
+@pytest.mark.parametrize("kind", [BINARY, TEXT])
+async def test_an_old_client_gets_an_answer_without_chunks(gateway: RunningGateway, kept: Pairs, kind: str) -> None:
+    headers = fields(gateway, *kept, content_type=kind)
+    count = message(demo_pb2.CountRequest(count=3, interval_ms=20))
+    for method, body, replies in (("Echo", ECHO, 1), ("Count", count, 3)):
+        sent = base64.b64encode(body) if kind == TEXT else body
+        async with connect(gateway.port) as wire:
+            head = await ask_head(wire, old(request(DEMO + method, headers, sent)))
+            assert_the_end_is_the_close(head)
+            head.chunks = [await wire.rest()]
+        messages, status, _ = head.grpc()
+        assert (len(messages), status.code) == (replies, 0)
+
+
+async def ask_head(wire: Wire, call: bytes) -> Answer:
+    await wire.send(call)
+    return await wire.head()
+
+
+async def test_an_old_client_gets_each_message_as_it_is_sent(gateway: RunningGateway, steps: Steps) -> None:
+    headers = fields(gateway, ("connection", "keep-alive"))
     async with connect(gateway.port) as wire:
-        await wire.send(call.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
-        answer = await wire.answer()
-        assert answer.value("transfer-encoding") is None
-        assert len(answer.grpc()[0]) == 3
+        head = await ask_head(wire, old(request(SCRIPT + "Steps", headers, b"")))
+        assert_the_end_is_the_close(head)
+        assert (head.value("x-early"), head.value("content-length")) == ("yes", None)
+        for reply in (b"1", b"", b"3" * 300_000):
+            steps.replies.put_nowait(reply)
+            async with asyncio.timeout(PATIENCE):
+                assert await wire.reader.readexactly(len(reply) + 5) == message(reply)
+        steps.replies.put_nowait(None)
+        assert take_apart(await wire.rest())[1].code == 0
+
+
+async def test_an_old_client_gets_one_answer_only(gateway: RunningGateway, backend: ScriptedBackend) -> None:
+    kept = ("connection", "keep-alive")
+    shout = request(DEMO + "Shout", fields(gateway, kept, role="admin"), ECHO)
+    for call, status in (
+        (request(DEMO + "Echo", fields(gateway, kept), ECHO), 200),
+        (request(DEMO + "Echo", fields(gateway, kept, role=None), ECHO), 200),
+        (request("/nothing", fields(gateway, kept), ECHO), 404),
+        (request(DEMO + "Echo", fields(gateway, kept, origin="http://evil.test"), ECHO), 403),
+        (request(DEMO + "Echo", [("origin", ORIGIN), kept, *PREFLIGHT], None, "OPTIONS"), 204),
+    ):
+        async with connect(gateway.port) as wire:
+            answer = await wire.ask(old(call) + shout)
+            assert answer.status == status
+            assert_the_end_is_the_close(answer)
+            assert await wire.rest() == b""
+    assert gateway.world.backend.calls[DEMO + "Shout"] == 0
 
 
 # --- status and CORS, whatever went wrong

@@ -29,7 +29,9 @@ plain_headers = st.lists(
         st.from_regex(rb"x-[0-9a-z.-]{1,12}[a-z]", fullmatch=True).filter(lambda name: not name.endswith(b"-bin")),
         st.from_regex(rb"[!-~]([ -~]{0,20}[!-~])?", fullmatch=True),
     ).filter(
-        lambda header: not header[0].startswith(b"x-forwarded-") and header[0] not in (b"x-grpc-web", b"x-real-ip")
+        lambda header: (
+            not header[0].startswith((b"x-envoy-", b"x-forwarded-")) and header[0] not in (b"x-grpc-web", b"x-real-ip")
+        )
     ),
     max_size=8,
 )

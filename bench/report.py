@@ -1,60 +1,125 @@
-"""Figures for people and machines: tables as text or Markdown, and JSON.
+"""Figures of a run, as JSON, and what follows from them: ratios gateway/Envoy.
 
 Rule: a figure is the median of its rounds, with the least and the greatest beside it; one number alone says nothing on
-a machine that others use too.
+a machine that others use too. A ratio is made of the two subjects of one pair, which ran one after the other, never of
+medians of different minutes.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-Figures = dict[str, float]  # one round: the name of a figure -> its value
-Kind = Literal["calls", "stream", "memory", "start"]
-Row = list[str]
+from bench.subject import ENVOY, GATEWAY
 
-# Figures of each kind of case: name in the JSON, heading, decimals.
-COLUMNS: Mapping[Kind, Sequence[tuple[str, str, int]]] = {
+Figures = dict[str, float]  # one round of one subject: the name of a figure -> its value
+Pair = dict[str, Figures]  # one round: subject -> its figures
+Kind = Literal["calls", "stream", "bulk", "memory", "start"]
+
+WORK, MEMORY, START = "work per CPU-second", "RSS", "time to ready"
+P50, P99 = "p50 at 70 % load", "p99 at 70 % load"
+COMPARED: Mapping[str, bool] = {WORK: True, P50: False, P99: False, MEMORY: False, START: False}  # more is better?
+
+
+class Column(NamedTuple):
+    """A figure in the tables. `compared`: under which name its ratio is shown; empty: it is not."""
+
+    figure: str
+    heading: str
+    decimals: int
+    compared: str = ""
+
+
+RSS = Column("rss_mib", "RSS MiB", 0, MEMORY)
+BUSY = Column("core_busy", "core busy", 2)
+
+COLUMNS: Mapping[Kind, Sequence[Column]] = {
     "calls": (
-        ("calls_per_cpu_second", "calls per CPU-second", 0),
-        ("cpu_us_per_call", "CPU µs per call", 0),
-        ("calls_per_second", "calls/s", 0),
-        ("p50_ms", "p50 ms", 1),
-        ("p99_ms", "p99 ms", 1),
-        ("core_busy", "core busy", 2),
-        ("rss_mib", "RSS MiB", 0),
+        Column("calls_per_cpu_second", "calls per CPU-second", 0, WORK),
+        Column("calls_per_second", "calls/s", 0),
+        BUSY,
+        Column("p50_ms", "p50 ms at 70 % load", 2, P50),
+        Column("p99_ms", "p99 ms at 70 % load", 2, P99),
+        Column("core_busy_then", "core busy then", 2),
+        RSS,
     ),
     "stream": (
-        ("messages_per_cpu_second", "messages per CPU-second", 0),
-        ("cpu_us_per_message", "CPU µs per message", 0),
-        ("messages_per_second", "messages/s", 0),
-        ("core_busy", "core busy", 2),
-        ("rss_mib", "RSS MiB", 0),
+        Column("messages_per_cpu_second", "messages per CPU-second", 0, WORK),
+        Column("messages_per_second", "messages/s", 0),
+        BUSY,
+        RSS,
+    ),
+    "bulk": (
+        Column("mib_per_cpu_second", "MiB per CPU-second", 0, WORK),
+        Column("mib_per_second", "MiB/s", 0),
+        BUSY,
+        RSS,
     ),
     "memory": (
-        ("rss_idle_mib", "RSS MiB idle", 0),
-        ("idle_streams", "idle streams", 0),
-        ("rss_streams_mib", "RSS MiB with them", 0),
-        ("kib_per_stream", "KiB per stream", 1),
+        Column("rss_idle_mib", "RSS MiB idle", 0),
+        Column("idle_streams", "idle streams", 0),
+        Column("rss_streams_mib", "RSS MiB with them", 0, MEMORY),
+        Column("kib_per_stream", "KiB per stream", 1),
     ),
     "start": (
-        ("ready_ms", "ms to ready", 0),
-        ("ready_cpu_ms", "CPU ms to ready", 0),
+        Column("ready_ms", "ms to ready", 0, START),
+        Column("ready_cpu_ms", "CPU ms to ready", 0),
     ),
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Of the rounds."""
+
+    least: float
+    median: float
+    greatest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        return cls(min(values), median(values), max(values)) if values else None
+
+
 @dataclass(slots=True)
 class Result:
-    """One case: a `Figures` for each round that succeeded, and why the last failed, if one did."""
+    """One case: a pair for each round, without the subjects that failed; why the last failed, if one did."""
 
     name: str
     title: str
     kind: Kind
-    rounds: list[Figures] = field(default_factory=list)
-    error: str = ""
+    pairs: list[Pair] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)  # by subject
+    skipped: str = ""  # why it was not begun
+
+    def values(self, subject: str, figure: str) -> list[float]:
+        """Of the rounds that have this figure."""
+        return [pair[subject][figure] for pair in self.pairs if figure in pair.get(subject, {})]
+
+    def ratios(self, figure: str) -> list[float]:
+        """Gateway/Envoy, of the pairs in which both have this figure."""
+        both = ((pair.get(GATEWAY, {}).get(figure), pair.get(ENVOY, {}).get(figure)) for pair in self.pairs)
+        return [ours / theirs for ours, theirs in both if ours is not None and theirs]
+
+    def compared(self) -> dict[str, Spread]:
+        """The ratios that are shown, by the names in COMPARED."""
+        return {
+            column.compared: spread
+            for column in COLUMNS[self.kind]
+            if column.compared and (spread := Spread.of(self.ratios(column.figure)))
+        }
+
+    @property
+    def incomplete(self) -> bool:
+        """A round is without a figure that others of its kind have."""
+        return any(
+            column.figure not in figures
+            for pair in self.pairs
+            for figures in pair.values()
+            for column in COLUMNS[self.kind]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +131,22 @@ class Report:
     results: Sequence[Result]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        content = asdict(self)
+        for result, described in zip(self.results, content["results"], strict=True):
+            described["ratios"] = {
+                column.figure: {"pairs": values, **asdict(spread)}
+                for column in COLUMNS[result.kind]
+                if column.compared and (spread := Spread.of(values := result.ratios(column.figure)))
+            }
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
         """Raises ValueError when it is not one."""
         try:
             content = json.loads(text)
-            return cls(content["machine"], content["effort"], [Result(**result) for result in content["results"]])
+            results = [_without(result, "ratios") for result in content["results"]]  # they follow from the pairs
+            return cls(content["machine"], content["effort"], [Result(**result) for result in results])
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a report: {error}") from None
 
@@ -84,60 +157,19 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """A line for each case without all its rounds."""
-        return [f"{result.name}: {result.error}" for result in self.results if result.error]
+        """A line for each subject without all its rounds."""
+        return [f"{result.name}, {subject}: {why}" for result in self.results for subject, why in result.errors.items()]
 
-    def text(self) -> str:
-        """Tables for a terminal."""
-        blocks = [_aligned(table) for table in self._tables()] + [self._provenance(), *self.failures]
-        return "\n\n".join(blocks)
-
-    def markdown(self) -> str:
-        """The same as Markdown, for the section `Figures` of README.md."""
-        blocks = [_markdown(table) for table in self._tables()] + [self._provenance(), *self.failures]
-        return "\n\n".join(blocks)
-
-    def _tables(self) -> Iterator[list[Row]]:
-        """For each kind that was measured: its heading and its rows."""
-        for kind, columns in COLUMNS.items():
-            measured = [result for result in self.results if result.kind == kind and result.rounds]
-            rows = [[result.name, *_cells(result, columns)] for result in measured]
-            if rows:
-                yield [["case", *(heading for _, heading, _ in columns)], *rows]
-
-    def _provenance(self) -> str:
-        libraries = ", ".join(f"{name} {version}" for name, version in self.machine["libraries"].items())
-        return (
-            f"{self.machine['date']}, commit {self.machine['commit']}: {self.machine['cpu']}, "
-            f"{self.machine['cores']} cores, {self.machine['system']}, Python {self.machine['python']}, {libraries}; "
-            f"backend {self.machine['backend']}; {self.effort['rounds']} rounds of {self.effort['seconds']} s, "
-            "median (least to greatest)."
-        )
+    @property
+    def skipped(self) -> list[str]:
+        return [f"{result.name}: {result.skipped}" for result in self.results if result.skipped]
 
 
-def _cells(result: Result, columns: Sequence[tuple[str, str, int]]) -> Iterator[str]:
-    for name, _, decimals in columns:
-        yield _spread([figures[name] for figures in result.rounds], decimals)
+def _without(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != key}
 
 
-def _spread(values: Sequence[float], decimals: int) -> str:
-    """`median (least to greatest)`, or one number if they are the same."""
-    middle, least, greatest = (f"{value:,.{decimals}f}" for value in (median(values), min(values), max(values)))
-    return middle if least == greatest else f"{middle} ({least} to {greatest})"
-
-
-def _aligned(table: Sequence[Row]) -> str:
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    )
-
-
-def _markdown(table: Sequence[Row]) -> str:
-    heading, *rows = table
-    rule = ["---", *("---:" for _ in heading[1:])]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (heading, rule, *rows))
+def subjects(results: Iterable[Result]) -> list[str]:
+    """Which have figures, in the order of a pair."""
+    present = {subject for result in results for pair in result.pairs for subject in pair}
+    return [subject for subject in (GATEWAY, ENVOY) if subject in present]

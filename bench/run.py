@@ -1,6 +1,8 @@
 """A run: all rounds of the chosen cases.
 
-Rule: rounds go over all cases in turn, so that a minute in which the machine was busy falls on all of them alike.
+Rule: in a round the subjects of a case run one after the other, always in the same order (A B, A B): they make a pair,
+and see the same machine. Rounds go over all cases in turn, so that a minute in which the machine was busy falls on one
+pair of each case, not on all pairs of one.
 """
 
 from collections.abc import Sequence
@@ -8,44 +10,66 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import load, machine
+from bench import machine
 from bench.cases import Case
 from bench.harness import Effort, Harness
+from bench.load import h2load, wrk
 from bench.process import BenchError
 from bench.profile import Profiler
 from bench.progress import Progress
-from bench.report import Report, Result
+from bench.report import Figures, Pair, Report, Result
+from bench.subject import GATEWAY
 from bench.world import World
 
 PREFIX = "grpcweb-gateway-bench-"
 
 
-def measure(cases: Sequence[Case], effort: Effort, limit: float) -> Report:
-    """Each case until it fails; nothing is begun after `limit` seconds. Raises BenchError when nothing can run."""
+def measure(cases: Sequence[Case], subjects: Sequence[str], effort: Effort, limit: float) -> Report:
+    """Each subject of each case until it fails; nothing is begun after `limit` seconds.
+
+    Raises BenchError when nothing can run.
+    """
     described = machine.describe()
-    results = [Result(case.name, case.title, case.kind) for case in cases]
-    progress = Progress(effort.rounds * len(cases))
     with TemporaryDirectory(prefix=PREFIX) as folder, Harness(World(Path(folder)), effort) as harness:
+        results = [Result(case.name, case.title, case.kind, skipped=missing(case, harness.world)) for case in cases]
+        work = [
+            (case, result, [subject for subject in subjects if subject in case.subjects])
+            for case, result in zip(cases, results, strict=True)
+            if not result.skipped
+        ]
+        progress = Progress(effort.rounds * sum(len(chosen) for _, _, chosen in work))
         for number in range(1, effort.rounds + 1):
-            for case, result in zip(cases, results, strict=True):
-                progress.step(f"{case.name}, round {number}")
-                if not result.error:
-                    late = progress.seconds > limit
-                    _round(case, result, harness, left_out=f"not measured: {limit:g} s were over" if late else "")
+            for case, result, chosen in work:
+                pair: Pair = {}
+                for subject in chosen:
+                    progress.step(f"{case.name}, {subject}, round {number}")
+                    if subject in result.errors:
+                        continue
+                    if progress.seconds > limit:
+                        result.errors[subject] = f"not measured: {limit:g} s were over"
+                    elif isinstance(outcome := _outcome(case, subject, harness), str):
+                        result.errors[subject] = outcome
+                    else:
+                        pair[subject] = outcome
+                if pair:
+                    result.pairs.append(pair)
     progress.end()
     return Report(described, asdict(effort), results)
 
 
-def _round(case: Case, result: Result, harness: Harness, left_out: str) -> None:
-    if case.kind == "calls" and load.find_wrk() is None:
-        left_out = "not measured: wrk is missing"
-    if left_out:
-        result.error = left_out
-        return
+def _outcome(case: Case, subject: str, harness: Harness) -> Figures | str:
+    """The figures, or why there are none."""
     try:
-        result.rounds.append(case.measure(harness))
+        return case.measure(harness, subject)
     except (BenchError, OSError) as error:  # TimeoutError is one
-        result.error = str(error) or type(error).__name__
+        return str(error) or type(error).__name__
+
+
+def missing(case: Case, world: World) -> str:
+    """Why `case` cannot be measured; empty: it can."""
+    if case.http2:
+        return world.without_http2() if h2load.find() else "not measured: h2load is missing"
+    return "" if case.kind != "calls" or wrk.find() else "not measured: wrk is missing"
 
 
 def profile(case: Case, effort: Effort) -> str:
@@ -54,5 +78,7 @@ def profile(case: Case, effort: Effort) -> str:
         folder = Path(name)
         profiler = Profiler(folder)
         with Harness(World(folder), effort, profiler.watch) as harness:
-            case.measure(harness)
+            if reason := missing(case, harness.world):
+                raise BenchError(reason)
+            case.measure(harness, GATEWAY)
         return profiler.text()

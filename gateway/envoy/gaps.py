@@ -96,7 +96,9 @@ def _upstream_obstacles(settings: Settings) -> Iterator[Finding]:
 
 def _unnamed(upstream: Upstream) -> bool:
     """Whether backends would have different names, some of which Envoy could not check."""
-    names = server_names(upstream) if upstream.tls is not None else []
+    if upstream.tls is None or any(target.startswith("xds:") for target in upstream.targets):
+        return False
+    names = server_names(upstream)
     return len(names) > 1 and any(map(is_ip, names))
 
 

@@ -65,7 +65,10 @@ class Files:
         pair = {"certificate_chain": self.source(certificate), "private_key": self.source(private_key)}
         if not self.watched:
             return {"tls_certificates": [pair]}
-        secret = {"tls_certificate": {**pair, "watched_directory": self._watched(certificate)}}
+        secret: Node = {"tls_certificate": pair}
+        # Envoy loads a pair once; with files in two folders it has to watch both, which it does when told of neither.
+        if certificate.parent == private_key.parent:
+            secret = {"tls_certificate": {**pair, "watched_directory": self._watched(certificate)}}
         return {"tls_certificate_sds_secret_configs": [self._secret(f"{name}-certificate", secret)]}
 
     def trust(self, name: str, authorities: Path | None, **conditions: Any) -> Node:

@@ -115,11 +115,15 @@ def _limit_obstacles(settings: Settings) -> Iterator[Finding]:
 
 def _listener_differences(settings: Settings, files: Files) -> Iterator[Finding]:
     for index, listener in enumerate(settings.listeners):
-        if listener.tls is not None and not files.watched:
-            yield _unwatched(("listeners", index, "tls", "certificate"))
+        if listener.tls is not None:
+            yield _renewal(("listeners", index, "tls", "certificate"), files)
 
 
-def _unwatched(key: Key) -> Finding:
+def _renewal(key: Key, files: Files) -> Finding:
+    if files.watched:
+        return Finding(
+            key, "is seen when it is moved into place, not when it is written over; for new connections only"
+        )
     return Finding(key, "is read once, at the start", "with -o FILE it is watched: SDS files are written beside FILE")
 
 
@@ -184,8 +188,8 @@ def _upstream_differences(settings: Settings, files: Files) -> Iterator[Finding]
         if upstream.connections != 1:
             message = "Envoy opens one connection for each thread and target, and more when that has no stream left"
             yield Finding((*key, "connections"), message)
-        if upstream.tls is not None and upstream.tls.certificate is not None and not files.watched:
-            yield _unwatched((*key, "tls", "certificate"))
+        if upstream.tls is not None and upstream.tls.certificate is not None:
+            yield _renewal((*key, "tls", "certificate"), files)
 
 
 def _limit_differences(settings: Settings) -> Iterator[Finding]:

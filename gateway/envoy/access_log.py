@@ -1,7 +1,7 @@
 """`observability.log` -> one line for each request, with the fields that the gateway's own event `call` has.
 
 Rule: the gRPC status of a backend's answer is known before the gRPC-Web filter turns it into a frame, so what a backend
-was asked is logged by the router, and only the rest by the connection manager. No token, cookie or query is in it.
+answered is logged by the router, and only the rest by the connection manager. No token, cookie or query is in it.
 """
 
 from gateway.envoy.node import Node, extension
@@ -27,13 +27,16 @@ FIELDS = {
 
 
 def access_log(settings: Settings) -> list[Node]:
-    """Of the connection manager: what ended here."""
-    no_backend = extension("envoy.access_loggers.extension_filters.cel", CEL, expression="!has(upstream.address)")
-    return [{**log, "filter": {"extension_filter": no_backend}} for log in upstream_log(settings)]
+    """Of the connection manager: what ended here, whether a backend had been chosen or not."""
+    return _log(settings, '!has(response.code_details) || response.code_details != "via_upstream"')
 
 
 def upstream_log(settings: Settings) -> list[Node]:
-    """Of the router: what a backend was asked."""
+    """Of the router: what a backend has answered."""
+    return _log(settings, "response.code != 0")
+
+
+def _log(settings: Settings, condition: str) -> list[Node]:
     log = settings.observability.log
     if not log.access:
         return []
@@ -42,4 +45,6 @@ def upstream_log(settings: Settings) -> list[Node]:
     else:
         text = "".join(f" {name}={value}" for name, value in FIELDS.items() if name not in ("event", "timestamp"))
         written = {"text_format_source": {"inline_string": f"{FIELDS['timestamp']} call{text}\n"}}
-    return [extension("envoy.access_loggers.stdout", STREAM, log_format=written)]
+    only = extension("envoy.access_loggers.extension_filters.cel", CEL, expression=condition)
+    log_to_stdout = extension("envoy.access_loggers.stdout", STREAM, log_format=written)
+    return [{**log_to_stdout, "filter": {"extension_filter": only}}]

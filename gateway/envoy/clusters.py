@@ -104,6 +104,8 @@ def _cluster(name: str, upstream: Upstream, settings: Settings, files: Files) ->
         )
     if upstream.health_check:
         cluster["health_checks"] = said([_health_check(upstream)], f"{key}.health_check")
+        panic = {"healthy_panic_threshold": {"value": 0}}
+        cluster["common_lb_config"] = said(panic, why="else, with half of the targets ill, Envoy sends calls to all")
     if upstream.outlier_detection is not None:
         cluster["outlier_detection"] = said(_outliers(upstream.outlier_detection), f"{key}.outlier_detection")
     return cluster

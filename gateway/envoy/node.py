@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
 
 Node = dict[str, Any]
 
@@ -108,7 +108,10 @@ def _commented(node: Any, indent: int) -> Any:
                 sequence.yaml_set_comment_before_after_key(index, before=_lines(item, indent), indent=indent)
         return sequence
     if isinstance(node, str):
-        return node if _is_plain(node) else SingleQuotedScalarString(node)
+        if _is_plain(node):
+            return node
+        # Between double quotes what some readers take for the end of a line is escaped.
+        return SingleQuotedScalarString(node) if node.isprintable() else DoubleQuotedScalarString(node)
     return node
 
 

@@ -40,6 +40,7 @@ async def running(configuration: Path, log: Path, *, level: str = "warning") -> 
     """
     said_address = log.with_name(f"{log.name}.admin")
     arguments = ("-c", str(configuration), "--admin-address-path", str(said_address), "--log-level", level)
+    said_address.unlink(missing_ok=True)  # an earlier one's would be believed
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             find_envoy(), *FLAGS, *arguments, stdin=DEVNULL, stdout=output, stderr=STDOUT

@@ -1,0 +1,97 @@
+"""One difference that is known: in which cases, in which fields, why, and who is right by which specification.
+
+Rule: a row says exactly where it holds. A case that it names and that does not differ so any more is as wrong as a
+difference that no row names.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from tests.envoy.observation import Observation
+
+ABSENT = "-"  # a field that was not seen
+SAME = "{gateway}"  # in what Envoy has: what the gateway has
+
+Fields = Mapping[str, tuple[str, str]]  # field -> what the gateway and what Envoy has there; * stands for anything
+When = Callable[[Observation, Observation], bool]
+
+
+class Right(enum.Enum):
+    GATEWAY = "the gateway"
+    ENVOY = "Envoy"
+    BOTH = "both"
+    NEITHER = "neither"
+
+
+def always(_gateway: Observation, _envoy: Observation) -> bool:
+    return True
+
+
+def both_reach(gateway: Observation, envoy: Observation) -> bool:
+    """Both have let the case through to the backend, and what that saw is compared."""
+    return "backend path" in gateway and "backend path" in envoy
+
+
+def envoy_refuses(_gateway: Observation, envoy: Observation) -> bool:
+    """Envoy has answered by itself."""
+    return envoy["backend calls"] == "0" and envoy["ended"] == "whole"
+
+
+def both_refuse(gateway: Observation, envoy: Observation) -> bool:
+    return gateway["backend calls"] == "0" and envoy_refuses(gateway, envoy)
+
+
+def both_refuse_as_a_call(gateway: Observation, envoy: Observation) -> bool:
+    """The gateway has found it to be a call, and Envoy's answer is one to a call."""
+    return both_refuse(gateway, envoy) and all(
+        "application/grpc-web" in each["content-type"] for each in (gateway, envoy)
+    )
+
+
+def both_expose(gateway: Observation, envoy: Observation) -> bool:
+    """Both say what a page may read, and Envoy's answer has no challenge."""
+    return all("access-control-expose-headers" in each for each in (gateway, envoy)) and "www-authenticate" not in envoy
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a row holds: in all `cases` ("section/name", * stands for anything) save `but`, and all these fields."""
+
+    cases: tuple[str, ...] | str
+    fields: Fields
+    when: When = always
+    but: tuple[str, ...] = ()
+
+    def names(self, case: str) -> bool:
+        patterns = (self.cases,) if isinstance(self.cases, str) else self.cases
+        return any(fits(pattern, case) for pattern in patterns) and not any(fits(each, case) for each in self.but)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The texts are for people; `source` is the specification that decides."""
+
+    what: str
+    gateway: str
+    envoy: str
+    why: str
+    right: Right
+    source: str
+    at: tuple[At, ...]
+
+
+def fits(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+def fit(listed: tuple[str, str], seen: tuple[str, str]) -> bool:
+    """Whether what both have is what a row says."""
+    return fits(listed[0], seen[0]) and fits(listed[1].replace(SAME, seen[0]), seen[1])
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)

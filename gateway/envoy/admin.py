@@ -6,11 +6,12 @@ Where `admin.bind` is open to other machines, a listener there passes on what pr
 
 from collections.abc import Iterator
 
+from gateway.envoy.clusters import OWN
 from gateway.envoy.node import Node, Said, extension, said, seconds
 from gateway.settings import Settings
 
 LOOPBACK = "127.0.0.1"
-CLUSTER = "admin"
+CLUSTER = f"{OWN}admin"
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 PAGES = {"/readyz": "/ready", "/metrics": "/stats/prometheus"}
 

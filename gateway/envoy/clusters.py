@@ -10,6 +10,7 @@ from gateway.envoy.node import Node, Said, extension, said, seconds, typed
 from gateway.settings import OutlierDetection, Settings, Upstream
 from gateway.settings.address import parse_address
 
+OWN = "gateway."  # begins the names of clusters that are no upstream: an upstream's name has no dot
 CONNECT_TIMEOUT = 10.0  # seconds
 KEEPALIVE_TIMEOUT = 10.0  # seconds that the answer to a PING may take
 HEALTH_EVERY, HEALTH_TIMEOUT = 5.0, 2.0  # seconds

@@ -49,7 +49,8 @@ def _listener(index: int, listener: Listener, settings: Settings, files: Files, 
 
 def _tls(index: int, listener: Listener, tls: ListenerTls, files: Files) -> Node:
     key = f"listeners[{index}]"
-    identity = files.identity(listener_name(index), tls.certificate, tls.private_key)
+    secret = f"listener.{index}"  # with a dot, which no upstream's name has: their secrets lie in the same folder
+    identity = files.identity(secret, tls.certificate, tls.private_key)
     common: Node = {
         "tls_params": {
             "tls_minimum_protocol_version": said(VERSIONS[tls.minimum_version], f"{key}.tls.minimum_version")
@@ -58,7 +59,7 @@ def _tls(index: int, listener: Listener, tls: ListenerTls, files: Files) -> Node
         **{field: said(value, f"{key}.tls.certificate", f"{key}.tls.private_key") for field, value in identity.items()},
     }
     if tls.client_ca is not None:
-        trust = files.trust(listener_name(index), tls.client_ca)
+        trust = files.trust(secret, tls.client_ca)
         common |= {field: said(value, f"{key}.tls.client_ca") for field, value in trust.items()}
     required = said(tls.client_auth == "required", f"{key}.tls.client_auth")
     return {"common_tls_context": common, "require_client_certificate": required}

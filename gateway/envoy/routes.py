@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from gateway.envoy import authorization, cors, headers, replies, tokens
-from gateway.envoy.clusters import authority
+from gateway.envoy.clusters import OWN, authority
 from gateway.envoy.node import Node, Said, said, seconds, typed
 from gateway.settings import Settings
 from gateway.upstream.base import HEALTH_SERVICE
@@ -18,7 +18,7 @@ METHOD_PATH = f"/{NAME}/{NAME}"
 GRPC_WEB_TYPE = "application/grpc-web(?:-text)?(?:\\+proto)?"  # what the filter translates; it passes on all else
 HOST = "(?:[A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]{1,5})?"
 TIMEOUT = "[0-9]{1,8}[HMSmun]|[0-9]{9,18}m"  # clients send milliseconds with more digits than there may be
-NOBODY = "nobody"
+NOBODY = f"{OWN}nobody"
 RETRIES = 2
 FOREIGN = "this origin may not call here"
 BAD_TYPE = "the content type is not application/grpc-web or application/grpc-web-text"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.envoy.clusters import fetch_cluster
+from gateway.envoy.clusters import OWN, fetch_cluster
 from gateway.envoy.files import Files
 from gateway.envoy.node import Node, Said, extension, said, seconds
 from gateway.policy.jwt import normal_type
@@ -118,7 +118,7 @@ def _uri(issuer: Issuer, uris: Uris) -> str | None:
 
 
 def _cluster_name(index: int) -> str:
-    return f"{provider_name(index)}-jwks"
+    return f"{OWN}{provider_name(index)}"
 
 
 def _rules(settings: Settings) -> list[Said | Node]:

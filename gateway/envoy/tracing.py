@@ -1,10 +1,10 @@
 """`observability.tracing` -> spans for an OpenTelemetry collector. Trace context passes anyway."""
 
-from gateway.envoy.clusters import fetch_cluster
+from gateway.envoy.clusters import OWN, fetch_cluster
 from gateway.envoy.node import Node, Said, extension, said, seconds
 from gateway.settings import Settings
 
-CLUSTER = "otlp"
+CLUSTER = f"{OWN}otlp"
 KEY = "observability.tracing.otlp"
 
 

@@ -8,6 +8,7 @@ import re
 
 from gateway.protocol.status import Code, WireError
 
+MAX_DIGITS = 8
 MAX_TIMEOUT = 99_999_999 * 3600.0  # seconds
 
 _NANOS = 1_000_000_000
@@ -23,7 +24,7 @@ _TOO_LONG = 100_000_000
 def parse(raw: bytes) -> float:
     """grpc-timeout in seconds, at most `MAX_TIMEOUT`; 0.0 has expired. Raises WireError INVALID_ARGUMENT."""
     match = _TIMEOUT.fullmatch(raw)
-    if match is None:
+    if match is None or (len(match[1]) > MAX_DIGITS and match[2] != b"m"):
         raise WireError(Code.INVALID_ARGUMENT, "grpc-timeout is not up to eight digits and one of H M S m u n")
     digits, unit = match[1].lstrip(b"0"), match[2]
     if len(digits) > 21:  # more than MAX_TIMEOUT in any unit; int() refuses thousands of digits

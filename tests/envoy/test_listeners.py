@@ -73,7 +73,9 @@ def certificate(signer: Authority, of: str, *names: x509.GeneralName) -> tuple[b
 
 
 @contextlib.asynccontextmanager
-async def door(folder: Path, client_auth: str = "optional", *, keys: KeyWorld | None = None, **rest: object) -> AsyncIterator[Door]:
+async def door(
+    folder: Path, client_auth: str = "optional", *, keys: KeyWorld | None = None, **rest: object
+) -> AsyncIterator[Door]:
     """`keys`: of an issuer whose tokens are believed, too. `rest`: of the section `authorization`."""
     signer = authority()
     (folder / "ca.pem").write_bytes(signer.pem)

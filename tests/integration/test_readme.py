@@ -270,7 +270,7 @@ async def test_the_configuration_of_envoy_is_made(world: DemoWorld, tmp_path: Pa
     assert (code, errors.splitlines()[-1]) == (0, "Envoy takes it.")
     assert out.splitlines()[0] == "envoy.yaml"
     assert {path.name for path in (tmp_path / "envoy-secrets").iterdir()} == {
-        *("listener_0-certificate.yaml", "shop-certificate.yaml", "shop-ca.yaml"),
+        *("listener.0-certificate.yaml", "shop-certificate.yaml", "shop-ca.yaml"),
     }
 
 

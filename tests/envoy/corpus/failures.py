@@ -10,7 +10,7 @@ LATE = ("InternalError", "Refused", "Cancel")  # Envoy takes a second over each
 
 NAMES = [
     *(f"Status{code}" for code in range(1, 18)), "StatusWord", "StatusNegative", "Status00", "OkWithMessage",
-    "TwoStatuses", "StatusTwice", "NoStatus", "EndWithoutTrailers", "HeadAlone", "Refuse", "RefuseWithDetails",
+    "TwoStatuses", "StatusTwice", "NoStatus", "HeadAlone", "Refuse", "RefuseWithDetails",
     "FailWithDetails", "PaddedDetails", "Percent", "PercentLoose", "Utf8", "Latin1", "Newline", "LongMessage",
     "TrailersAfterNothing", "FailMidway",
 ]  # fmt: skip
@@ -49,7 +49,6 @@ ENDINGS = [
     call("connection lost before the head", "Lose"),
     call("connection lost after the head", "LoseAfterHead"),
     call("connection lost after a message", "LoseAfterMessage"),
-    call("connection lost in mid-message", "LoseMidMessage"),
     call("GOAWAY before the head", "GoAway"),
     call("nobody listens", "/test.v1.Dead/Echo"),
     call("nobody listens, in text mode", "/test.v1.Dead/Echo", base64.b64encode(HELLO), change=IN_TEXT),

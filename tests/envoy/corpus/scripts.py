@@ -119,7 +119,6 @@ SCRIPTS: Mapping[str, Script] = {
     "TwoStatuses": (head(), ECHO, trailers(5, ("grpc-status", "0"))),
     "StatusTwice": (head(("grpc-status", "0")), ECHO, trailers(5, ("grpc-message", "no"))),
     "NoStatus": (head(), ECHO, trailers(None, ("x-late", "1"))),
-    "EndWithoutTrailers": (head(), Data(message(b"hello"), last=True)),
     "HeadAlone": (alone(),),
     "Refuse": (alone(("grpc-status", "5"), ("grpc-message", "none such"), ("x-why", "gone")),),
     "RefuseWithDetails": (
@@ -177,7 +176,6 @@ SCRIPTS: Mapping[str, Script] = {
     "Lose": (LOSE,),
     "LoseAfterHead": (head(("x-own", "1")), LATER, LOSE),
     "LoseAfterMessage": (head(), Data(message(b"one")), LATER, LOSE),
-    "LoseMidMessage": (head(), Data(message(b"hello")[:7]), LATER, LOSE),
     "GoAway": (GOAWAY, LATER, LOSE),
     "EarlyRefusal": (AT_ONCE, alone(("grpc-status", "7"), ("grpc-message", "no"))),
     "EarlyRefusalThenReset": (AT_ONCE, alone(("grpc-status", "7"), ("grpc-message", "no")), Reset(0)),

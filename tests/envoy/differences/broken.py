@@ -10,7 +10,7 @@ MALFORMED = (
     "metadata/reply: transfer-encoding",
     "metadata/reply: a header that splits",
 )
-MIDWAY = ("endings/* after the head", "endings/* after a message*", "endings/connection lost in mid-message")
+MIDWAY = ("endings/* after the head", "endings/* after a message*")
 LOST = ("endings/connection lost before the head", "endings/GOAWAY *", "endings/RST_STREAM Refused before the head")
 
 ROWS = (
@@ -36,10 +36,7 @@ ROWS = (
         why="Each call ends with a status. Without, a page cannot tell a dead backend from a dead network.",
         right=GATEWAY,
         source="PROTOCOL-WEB; PROTOCOL-HTTP2, Errors",
-        at=(
-            At(MIDWAY, {**CUT_OFF, "grpc-message": ("there", "-")}),
-            At("endings/connection lost in mid-message", {"frames": ("-", "cut off")}),
-        ),
+        at=(At(MIDWAY, {**CUT_OFF, "grpc-message": ("there", "-")}),),
     ),
     Row(
         what="A deadline that passes after the reply has begun",

@@ -75,25 +75,6 @@ ROWS = (
         ),
     ),
     Row(
-        what="`grpc-timeout` with more than eight digits, in seconds",
-        gateway="takes it for the longest there is",
-        envoy="3",
-        why="Eight digits at most. Both take more of milliseconds, as clients write them.",
-        right=ENVOY,
-        source="PROTOCOL-HTTP2, Timeout",
-        at=(
-            At(
-                ("deadlines/9 digits of seconds", "deadlines/20 digits"),
-                {
-                    **CALL_REFUSED,
-                    "grpc-status": ("0", "3 (in the headers)"),
-                    "grpc-message": ("-", "there (in the headers)"),
-                    "connection": ("kept", "closed"),
-                },
-            ),
-        ),
-    ),
-    Row(
         what="`Connection: authorization`",
         gateway="reads the token, then takes the header off: it does not reach the backend",
         envoy="takes the header off first: 16",

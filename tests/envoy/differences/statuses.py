@@ -94,10 +94,6 @@ ROWS = (
         source="gRPC, statuscodes",
         at=(
             At(("statuses/NoStatus", "statuses/HeadAlone"), {"grpc-status": ("2", "none"), "grpc-message": ("*", "-")}),
-            At(
-                "statuses/EndWithoutTrailers",
-                {"grpc-status": ("2", "none"), "grpc-message": ("there", "-"), "messages": ("-", "hello")},
-            ),
         ),
     ),
     Row(

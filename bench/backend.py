@@ -42,7 +42,7 @@ def nghttpd(program: Path, world: World, cores: set[int]) -> Backend:
     (methods / LARGE).write_bytes(frame(LARGE_MESSAGE))
     types = folder / "mime.types"
     types.write_text("application/grpc grpc\n")
-    port = _free_port()
+    port = free_port()
     arguments: list[str | Path] = [
         program,
         f"--address={LOOPBACK}",
@@ -59,7 +59,7 @@ def nghttpd(program: Path, world: World, cores: set[int]) -> Backend:
     ]
     process = Process(arguments, world.directory / "nghttpd.log", cores)
     try:
-        process.wait_until(lambda: _listens(port))
+        process.wait_until(lambda: listens(port))
     except BaseException:
         process.stop()
         raise
@@ -86,12 +86,12 @@ def grpcio(world: World, cores: set[int]) -> Backend:
     return Backend("grpcio", port, (SERVICE, DEMO_SERVICE), process)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]

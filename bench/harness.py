@@ -17,7 +17,7 @@ from typing import Self
 
 from bench import backend
 from bench.backend import Backend
-from bench.process import BenchError, Process, split_cores
+from bench.process import BenchError, Process, core_seconds, split_cores
 from bench.subject import SUBJECTS, Running
 from bench.world import World
 
@@ -42,11 +42,17 @@ class Spent:
 
     cpu: float = 0.0
     wall: float = 0.0
+    core: float = 0.0  # what all processes spent on the subjects' core
 
     @property
     def busy(self) -> float:
         """1 is a full core."""
         return self.cpu / self.wall
+
+    @property
+    def others(self) -> float:
+        """How much of the core was not the subject's to have, nor idle."""
+        return max(0.0, self.core - self.cpu) / self.wall
 
 
 class Harness:
@@ -114,10 +120,11 @@ class Harness:
     def spent_by(self, process: Process) -> Iterator[Spent]:
         """What `process` spends inside the block."""
         spent = Spent()
-        cpu, wall = process.cpu_seconds(), time.perf_counter()
+        core, cpu, wall = core_seconds(self.subject_cores), process.cpu_seconds(), time.perf_counter()
         yield spent
         spent.wall = time.perf_counter() - wall
         spent.cpu = process.cpu_seconds() - cpu
+        spent.core = core_seconds(self.subject_cores) - core
 
     def _kept(self, started: Backend) -> Backend:
         self._exits.enter_context(started.process)

@@ -133,6 +133,17 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
+def core_seconds(cores: set[int]) -> float:
+    """What all processes have spent on `cores` so far, and what a hypervisor kept from them (proc_stat(5))."""
+    ticks = 0
+    for line in (PROC / "stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in cores:
+            user, nice, system, _idle, _iowait, _irq, _softirq, steal = map(int, fields[:8])
+            ticks += user + nice + system + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def split_cores() -> tuple[set[int], set[int]]:
     """The core for the gateway, and those for load and backend: the same one if there is no other."""
     cores = os.sched_getaffinity(0)

@@ -77,10 +77,15 @@ class Spread:
     least: float
     median: float
     greatest: float
+    count: int  # of the rounds that have a figure
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
-        return cls(min(values), median(values), max(values)) if values else None
+        return cls(min(values), median(values), max(values), len(values)) if values else None
+
+    def few(self, rounds: int) -> str:
+        """What to say beside it when some of the rounds have none."""
+        return f" [{self.count} of {rounds}]" if self.count < rounds else ""
 
 
 @dataclass(slots=True)

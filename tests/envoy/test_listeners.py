@@ -103,20 +103,21 @@ async def door(
 
 async def test_a_certificate_with_one_of_the_names_may_call(tmp_path: Path) -> None:
     async with door(tmp_path) as to:
-        for names in [
+        accepted: list[list[x509.GeneralName]] = [
             [GOOD],
             [Uri("spiffe://test/other"), GOOD],
             [DNSName("ops.test")],
             [Uri("spiffe://test/other"), DNSName("other.test"), DNSName("ops.test")],
             [IPAddress(ipaddress.ip_address("192.0.2.7"))],
             [RFC822Name("ops@ops.test")],
-        ]:
+        ]
+        for names in accepted:
             assert await to.status(to.browser(*names)) == 0, names
 
 
 async def test_a_certificate_without_any_of_the_names_may_not(tmp_path: Path) -> None:
     async with door(tmp_path) as to:
-        for names, of in [
+        refused: list[tuple[list[x509.GeneralName], str]] = [
             ([Uri("spiffe://test/batch/more")], "client"),
             ([Uri("spiffe://test/batc")], "client"),
             ([Uri("spiffe://test/Batch")], "client"),
@@ -128,7 +129,8 @@ async def test_a_certificate_without_any_of_the_names_may_not(tmp_path: Path) ->
             ([], "ops.test"),
             ([], "spiffe://test/batch"),
             ([DNSName("other.test")], "ops.test"),
-        ]:
+        ]
+        for names, of in refused:
             assert await to.status(to.browser(*names, of=of)) == PERMISSION_DENIED, (names, of)
         assert await to.status(to.stranger()) == PERMISSION_DENIED
         assert status(await to.to.call(path("Ping"), listener=1)) == PERMISSION_DENIED
@@ -208,7 +210,7 @@ async def http2(port: int, context: ssl.SSLContext | None, target: str) -> tuple
                 raise ConnectionError("closed without an answer")
             for event in connection.receive_data(data):
                 if isinstance(event, h2.events.ResponseReceived):
-                    headers = dict(event.headers)
+                    headers = {str(name): str(value) for name, value in event.headers}
                 elif isinstance(event, h2.events.DataReceived):
                     body += event.data
                 elif isinstance(event, h2.events.StreamEnded):

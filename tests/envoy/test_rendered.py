@@ -1,7 +1,6 @@
 """Envoy takes what is rendered, whatever gateway.yaml says, and has no complaint: no deprecated field either."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +9,43 @@ import yaml
 
 from gateway.envoy import Files, render
 from gateway.settings import parse
+from tests.envoy.proxied import Document
 from tests.support.certificates import authority, leaf, write_pair
 from tests.support.envoy import validate
 from tests.support.tokens import KeyWorld
 
 EXAMPLE = Path(__file__).parents[2] / "gateway.example.yaml"
 PAIR = {"certificate": "pair.pem", "private_key": "pair.key"}
-HERE = {"bind": "127.0.0.1:0"}
-MUTUAL = {"bind": "127.0.0.1:0", "tls": {**PAIR, "client_ca": "ca.pem", "client_auth": "optional"}}
+HERE: Document = {"bind": "127.0.0.1:0"}
+MUTUAL: Document = {"bind": "127.0.0.1:0", "tls": {**PAIR, "client_ca": "ca.pem", "client_auth": "optional"}}
 URI = "https://login.example.com/keys"
-FIRST = {"issuer": "https://login.example.com/", "audiences": ["grpc-api"], "jwks": "keys.json"}
-SECOND = {
+FIRST: Document = {"issuer": "https://login.example.com/", "audiences": ["grpc-api"], "jwks": "keys.json"}
+SECOND: Document = {
     "issuer": "https://other.example.com/a'b",
     "audiences": ["a", "b"],
     "jwks": URI,
     "algorithms": ["EdDSA", "PS512"],
 }
-THIRD = {
+THIRD: Document = {
     "issuer": "https://[2001:db8::1]:8443/",
     "audiences": ["c"],
     "jwks": "discover",
     "roles_from": ["https://x.test/roles"],
 }
 URIS = {THIRD["issuer"]: "https://[2001:db8::1]:8443/keys", FIRST["issuer"]: URI}
-RULE = {"methods": ["/shop.v1.Orders/*", "/shop.v1.Orders/Delete"], "roles": ["admin", "orders.read"]}
+RULE: Document = {"methods": ["/shop.v1.Orders/*", "/shop.v1.Orders/Delete"], "roles": ["admin", "orders.read"]}
 
 
-def upstream(**changes: Any) -> dict[str, Any]:
+def upstream(**changes: Any) -> Document:
     section = {"services": ["shop.v1.Orders"], "targets": ["shop.internal:50051"], "tls": {"ca": "ca.pem", **PAIR}}
     return {name: value for name, value in (section | changes).items() if value is not None}
 
 
-def several(*targets: str, **changes: Any) -> Mapping[str, Any]:
+def several(*targets: str, **changes: Any) -> Document:
     return {"upstreams": {"shop": upstream(targets=targets, **changes)}}
 
 
-DOCUMENTS: dict[str, Mapping[str, Any]] = {
+DOCUMENTS: dict[str, Document] = {
     "as little as there may be": {},
     "no admin": {"admin": None},
     "admin for other machines": {"admin": {"bind": "0.0.0.0:9901"}},
@@ -151,7 +151,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-async def accepted(document: Mapping[str, Any], folder: Path, *, watched: bool) -> None:
+async def accepted(document: Document, folder: Path, *, watched: bool) -> None:
     settings = parse(json.dumps(document), folder, {"INTROSPECTION_SECRET": "hunter2"}, planned=True)
     files = Files(folder).watching(folder / "secrets") if watched else Files(folder)
     rendering = render(settings, files, URIS)
@@ -167,8 +167,8 @@ async def accepted(document: Mapping[str, Any], folder: Path, *, watched: bool) 
 @pytest.mark.parametrize("name", DOCUMENTS)
 async def test_envoy_takes_it_without_a_word(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))  # not every machine has it where Envoy's images do
-    least = {"listeners": [HERE], "admin": {"bind": "127.0.0.1:0"}, "upstreams": {"shop": upstream()}}
-    await accepted(least | dict(DOCUMENTS[name]), folder, watched=name != "as little as there may be")
+    least: Document = {"listeners": [HERE], "admin": {"bind": "127.0.0.1:0"}, "upstreams": {"shop": upstream()}}
+    await accepted(least | DOCUMENTS[name], folder, watched=name != "as little as there may be")
 
 
 async def test_envoy_takes_the_example(folder: Path) -> None:
@@ -180,7 +180,7 @@ async def test_envoy_takes_the_example(folder: Path) -> None:
 
 async def test_a_complaint_of_envoys_would_be_seen(folder: Path) -> None:
     """What the tests above rely on."""
-    least = {"listeners": [HERE], "upstreams": {"shop": upstream()}}
+    least: Document = {"listeners": [HERE], "upstreams": {"shop": upstream()}}
     text = render(parse(json.dumps(least), folder, planned=True)).text
     deprecated = text.replace("    - name: shop\n", "    - name: shop\n      http2_protocol_options: {}\n")
     assert deprecated != text

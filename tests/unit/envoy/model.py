@@ -30,12 +30,8 @@ def _routes(match: Node, sent: Mapping[str, str]) -> bool:
     path = sent[":path"].partition("?")[0]
     rest = {name: matcher for name, matcher in match.items() if name != "headers"}
     [(kind, wanted)] = rest.items()
-    fits = {
-        "prefix": lambda: path.startswith(wanted),
-        "path": lambda: path == wanted,
-        "safe_regex": lambda: re.fullmatch(wanted["regex"], path) is not None,
-    }[kind]()
-    return fits and all(header_matches(matcher, sent) for matcher in match.get("headers", []))
+    matchers = {"prefix": {"prefix": wanted}, "path": {"exact": wanted}, "safe_regex": {"safe_regex": wanted}}
+    return string_matches(matchers[kind], path) and all(header_matches(each, sent) for each in match["headers"])
 
 
 def header_matches(matcher: Node, sent: Mapping[str, str]) -> bool:
@@ -51,12 +47,10 @@ def header_matches(matcher: Node, sent: Mapping[str, str]) -> bool:
 
 def string_matches(matcher: Node, value: str) -> bool:
     [(kind, wanted)] = matcher.items()
-    return {
-        "exact": lambda: value == wanted,
-        "prefix": lambda: value.startswith(wanted),
-        "contains": lambda: wanted in value,
-        "safe_regex": lambda: re.fullmatch(wanted["regex"], value) is not None,
-    }[kind]()
+    if kind == "safe_regex":
+        return re.fullmatch(wanted["regex"], value) is not None
+    exact, prefix, contains = value == wanted, value.startswith(wanted), wanted in value
+    return {"exact": exact, "prefix": prefix, "contains": contains}[kind]
 
 
 # -- RBAC ------------------------------------------------------------------------------------------------------------
@@ -73,30 +67,39 @@ def allows(rules: Node, path: str, metadata: Node, names: tuple[str, ...] = ()) 
 
 
 def _permits(permission: Node, path: str) -> bool:
-    [(kind, value)] = permission.items()
-    return {
-        "any": lambda: value,
-        "url_path": lambda: string_matches(value["path"], path),
-        "not_rule": lambda: not _permits(value, path),
-        "or_rules": lambda: any(_permits(each, path) for each in value["rules"]),
-        "and_rules": lambda: all(_permits(each, path) for each in value["rules"]),
-    }[kind]()
+    match permission:
+        case {"any": True}:
+            return True
+        case {"url_path": {"path": matcher}}:
+            return string_matches(matcher, path)
+        case {"not_rule": rule}:
+            return not _permits(rule, path)
+        case {"or_rules": {"rules": rules}}:
+            return any(_permits(each, path) for each in rules)
+        case {"and_rules": {"rules": rules}}:
+            return all(_permits(each, path) for each in rules)
+    raise KeyError(*permission)
 
 
 def _is(principal: Node, metadata: Node, names: tuple[str, ...]) -> bool:
-    [(kind, value)] = principal.items()
-    return {
-        "any": lambda: value,
-        "not_id": lambda: not _is(value, metadata, names),
-        "or_ids": lambda: any(_is(each, metadata, names) for each in value["ids"]),
-        "and_ids": lambda: all(_is(each, metadata, names) for each in value["ids"]),
-        "sourced_metadata": lambda: _has(value["metadata_matcher"], metadata),
-        "custom": lambda: _shows(value["typed_config"]["san_matcher"], names),
-    }[kind]()
+    match principal:
+        case {"any": True}:
+            return True
+        case {"not_id": other}:
+            return not _is(other, metadata, names)
+        case {"or_ids": {"ids": ids}}:
+            return any(_is(each, metadata, names) for each in ids)
+        case {"and_ids": {"ids": ids}}:
+            return all(_is(each, metadata, names) for each in ids)
+        case {"sourced_metadata": {"metadata_matcher": matcher}}:
+            return _has(matcher, metadata)
+        case {"custom": {"typed_config": {"san_matcher": san}}}:
+            return _shows(san, names)
+    raise KeyError(*principal)
 
 
 def _shows(san: Node, names: tuple[str, ...]) -> bool:
-    prefix = {"URI": "", "DNS": "DNS:", "IP_ADDRESS": "IP:", "EMAIL": "email:"}[san["san_type"]]
+    prefix: str = {"URI": "", "DNS": "DNS:", "IP_ADDRESS": "IP:", "EMAIL": "email:"}[san["san_type"]]
     return prefix + san["matcher"]["exact"] in names
 
 
@@ -108,9 +111,11 @@ def _has(matcher: Node, metadata: Node) -> bool:
 
 
 def _value_matches(matcher: Node, value: object) -> bool:
-    [(kind, wanted)] = matcher.items()
-    return {
-        "string_match": lambda: isinstance(value, str) and string_matches(wanted, value),
-        "list_match": lambda: isinstance(value, list) and any(_value_matches(wanted["one_of"], each) for each in value),
-        "or_match": lambda: any(_value_matches(each, value) for each in wanted["value_matchers"]),
-    }[kind]()
+    match matcher:
+        case {"string_match": wanted}:
+            return isinstance(value, str) and string_matches(wanted, value)
+        case {"list_match": {"one_of": wanted}}:
+            return isinstance(value, list) and any(_value_matches(wanted, each) for each in value)
+        case {"or_match": {"value_matchers": matchers}}:
+            return any(_value_matches(each, value) for each in matchers)
+    raise KeyError(*matcher)

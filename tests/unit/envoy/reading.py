@@ -16,14 +16,14 @@ Node = dict[str, Any]
 
 BASE = Path("/etc")
 FILES = {"certificate": "/dev/null", "private_key": "/dev/null"}
-LEAST = {
+LEAST: Node = {
     "listeners": [{"bind": "127.0.0.1:8080"}],
     "upstreams": {
         "shop": {"services": ["shop.v1.Orders"], "targets": ["shop.internal:50051"], "tls": {"ca": "/dev/null"}}
     },
 }
-ISSUER = {"issuer": "https://login.example.com/", "audiences": ["api"], "jwks": "/dev/null"}
-MUTUAL = {"bind": "127.0.0.1:8443", "tls": {**FILES, "client_ca": "/dev/null", "client_auth": "optional"}}
+ISSUER: Node = {"issuer": "https://login.example.com/", "audiences": ["api"], "jwks": "/dev/null"}
+MUTUAL: Node = {"bind": "127.0.0.1:8443", "tls": {**FILES, "client_ca": "/dev/null", "client_auth": "optional"}}
 
 
 def settings(base: Path = BASE, **sections: Any) -> Settings:

@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
@@ -76,7 +76,18 @@ CLAIMS = st.fixed_dictionaries(
 )
 
 
+ONE_FOR_ALL = {"methods": ["/a.B/*"], "roles": ["a"], "identities": ["DNS:a.b"]}
+ONE_FOR_M = {"methods": ["/a.B/M", "/a/*"], "roles": ["b"], "identities": []}
+WITH_A_SPACE = {"methods": ["/a.B/*"], "roles": ["a b"], "identities": []}
+
+
 @profile(deadline=None, max_examples=400)
+@example([ONE_FOR_ALL, ONE_FOR_M], "deny", "/a.B/M", (0, {"scope": "a"}), [])
+@example([ONE_FOR_M, ONE_FOR_ALL], "deny", "/a.B/M", None, ["DNS:a.b"])
+@example([ONE_FOR_ALL, ONE_FOR_M], "deny", "/a.B/N", (0, {"scope": "a"}), [])
+@example([ONE_FOR_ALL], "authenticated", "/a.B/M", (0, {"scope": "b"}), [])
+@example([WITH_A_SPACE], "deny", "/a.B/M", (0, {"scope": "a b"}), [])
+@example([WITH_A_SPACE], "deny", "/a.B/M", (0, {"roles": ["a b"]}), [])
 @given(
     RULES,
     st.sampled_from(["deny", "authenticated"]),

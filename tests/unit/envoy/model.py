@@ -31,12 +31,12 @@ def _routes(match: Node, sent: Mapping[str, str]) -> bool:
     rest = {name: matcher for name, matcher in match.items() if name != "headers"}
     [(kind, wanted)] = rest.items()
     matchers = {"prefix": {"prefix": wanted}, "path": {"exact": wanted}, "safe_regex": {"safe_regex": wanted}}
-    return string_matches(matchers[kind], path) and all(header_matches(each, sent) for each in match["headers"])
+    return string_matches(matchers[kind], path) and all(header_matches(each, sent) for each in match.get("headers", []))
 
 
 def header_matches(matcher: Node, sent: Mapping[str, str]) -> bool:
     """A header that is missing matches no value, inverted or not."""
-    invert = matcher.get("invert_match", False)
+    invert: bool = matcher.get("invert_match", False)
     value = sent.get(matcher["name"])
     if matcher.get("present_match"):
         return (value is not None) != invert
@@ -49,8 +49,8 @@ def string_matches(matcher: Node, value: str) -> bool:
     [(kind, wanted)] = matcher.items()
     if kind == "safe_regex":
         return re.fullmatch(wanted["regex"], value) is not None
-    exact, prefix, contains = value == wanted, value.startswith(wanted), wanted in value
-    return {"exact": exact, "prefix": prefix, "contains": contains}[kind]
+    text = str(wanted)
+    return {"exact": value == text, "prefix": value.startswith(text), "contains": text in value}[kind]
 
 
 # -- RBAC ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from gateway.envoy import Files
 from gateway.envoy.render import render
 from gateway.settings import SettingsError, parse
-from tests.unit.envoy.reading import FILES, ISSUER, LEAST, MUTUAL, refused, rendering, told
+from tests.unit.envoy.reading import FILES, ISSUER, LEAST, MUTUAL, Node, refused, rendering, told
 
 DISCOVERED = {**ISSUER, "jwks": "discover"}
 RULE = {"methods": ["/shop.v1.Orders/*"], "roles": ["reader"]}
@@ -194,7 +194,7 @@ def test_for_how_long_an_expired_token_works(leeway: str, works: str) -> None:
 
 
 def test_certificates_that_are_watched_are_told_of_otherwise() -> None:
-    sections = {"listeners": [TLS], "upstreams": shop(tls={"ca": "/dev/null", **FILES})}
+    sections: Node = {"listeners": [TLS], "upstreams": shop(tls={"ca": "/dev/null", **FILES})}
     watched = rendering(Files(Path("/etc")).watching(Path("/run/secrets")), **sections)
     once = rendering(**sections)
     for rendered, words in ((watched, "moved into place"), (once, "read once")):

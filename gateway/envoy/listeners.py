@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gateway.envoy import authorization, cors, headers, tokens
 from gateway.envoy.access_log import access_log, upstream_log
-from gateway.envoy.admin import numeric
+from gateway.envoy.admin import HCM, numeric
 from gateway.envoy.files import TLS, Files
 from gateway.envoy.node import Node, Said, extension, said, seconds
 from gateway.envoy.replies import local_replies
@@ -14,7 +14,6 @@ from gateway.envoy.tracing import tracing
 from gateway.front.connection import HEAD_TIMEOUT, MAX_HEAD
 from gateway.settings import Listener, ListenerTls, Settings
 
-HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 VERSIONS = {"TLSv1.2": "TLSv1_2", "TLSv1.3": "TLSv1_3"}
 MAX_STREAMS = 1000  # of one HTTP/2 connection
 

@@ -13,8 +13,6 @@ from gateway.envoy.tokens import Uris, jwks_clusters
 from gateway.envoy.tracing import tracing_clusters
 from gateway.settings import Problem, Settings, SettingsError
 
-LOG_LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
-
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
@@ -52,7 +50,7 @@ def render(settings: Settings, files: Files | None = None, uris: Uris | None = N
 
 
 def _heading(settings: Settings, warnings: Sequence[Problem]) -> list[str]:
-    level = LOG_LEVELS[settings.observability.log.level]
+    level = settings.observability.log.level
     paragraphs = [
         "Made by grpcweb-gateway from gateway.yaml; each comment names the key that a part comes from. Run it with",
         f"  envoy -c FILE --concurrency {settings.workers} --drain-time-s {int(settings.drain)} --log-level {level}",

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from gateway.envoy import authorization, cors, headers, replies, tokens
 from gateway.envoy.clusters import OWN, authority
 from gateway.envoy.node import Node, Said, said, seconds, typed
+from gateway.front.reception import HOST
 from gateway.settings import Settings
 from gateway.upstream.base import HEALTH_SERVICE
 
 NAME = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]*"  # of a service or method; without a dot in front there is no /../
 METHOD_PATH = f"/{NAME}/{NAME}"
 GRPC_WEB_TYPE = "application/grpc-web(?:-text)?(?:\\+proto)?"  # what the filter translates; it passes on all else
-HOST = "(?:[A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]{1,5})?"
 TIMEOUT = "[0-9]{1,8}[HMSmun]|[0-9]{9,18}m"  # clients send milliseconds with more digits than there may be
 NOBODY = f"{OWN}nobody"
 RETRIES = 2
@@ -198,7 +198,7 @@ def _strangers(settings: Settings) -> Iterator[Said]:
     if settings.cors.require_origin:
         missing = {"name": "origin", "present_match": True, "invert_match": True}
         yield said(_refuse(settings, {"prefix": "/", "headers": [missing]}, 403, FOREIGN), "cors.require_origin")
-    host = _differs(":authority", safe_regex={"regex": HOST})
+    host = _differs(":authority", safe_regex={"regex": HOST.pattern.decode()})
     yield said(_refuse(settings, {"prefix": "/", "headers": [host]}, 400, "bad host"), why="two hosts, or none")
 
 

@@ -22,10 +22,14 @@ from prometheus_client import CollectorRegistry, Gauge
 from gateway import check
 from gateway.ends import CallLimits, Roadside
 from gateway.front.admin import admin_application
+from gateway.front.census import Census
 from gateway.front.connection import Http1Server
-from gateway.front.http1 import FrontSnapshot, Http1Front
+from gateway.front.http1 import Http1Front
+from gateway.front.http2 import Http2Front
 from gateway.front.listener import Bound, listen
 from gateway.front.reception import Reception
+from gateway.front.snapshot import FrontSnapshot
+from gateway.front.switch import Switchboard
 from gateway.observe.calls import CallObserver
 from gateway.policy.authorize import Permissions
 from gateway.policy.cors import CorsPolicy, LocalOrigins
@@ -37,11 +41,11 @@ from gateway.protocol.status import Code, Status
 from gateway.reload import CertificateRenewal, watch
 from gateway.request import Pages
 from gateway.settings import Settings, SettingsError
-from gateway.upstream.base import Upstreams
-from gateway.upstream.channels import Channels
+from gateway.upstream.base import Upstream, Upstreams
+from gateway.upstream.factory import make_upstream
 from gateway.upstream.grpcio import GrpcioUpstream
 from gateway.upstream.reflection import ReflectionError
-from gateway.version import USER_AGENT, VERSION
+from gateway.version import VERSION
 
 log = structlog.get_logger("gateway")
 
@@ -65,11 +69,14 @@ class Gateway:
         self._registry = CollectorRegistry()
         self._observer = CallObserver(self._registry, access_log=settings.observability.log.access)
         self._tokens = TokenVerifier(settings.auth)
-        self._upstreams: dict[str, GrpcioUpstream] = {}
+        self._upstreams: dict[str, Upstream] = {}
         self._gate: PolicyGate | OpenGate
         self._snapshot: FrontSnapshot
-        self._front = Http1Front(lambda: self._snapshot)
+        self._census = Census(settings.limits.max_connections)
+        self._http1 = Http1Front(lambda: self._snapshot, self._census)
+        self._http2 = Http2Front(lambda: self._snapshot, self._census)
         self._server: Http1Server
+        self._switchboard: Switchboard
         self._bound: list[Bound] = []
         self._admin: web.AppRunner | None = None
         self._renewals: list[CertificateRenewal] = []
@@ -96,16 +103,15 @@ class Gateway:
         log.info("ready", listeners=self.urls, admin=self.admin_url, version=VERSION)
 
     def _make_upstreams(self) -> None:
-        limits = self.settings.limits
-        for name, upstream in self.settings.upstreams.items():
-            channels = Channels(upstream, max_response=limits.max_response_message, user_agent=USER_AGENT)
-            self._upstreams[name] = GrpcioUpstream(name, channels, max_request=limits.max_request_message)
+        for name, settings in self.settings.upstreams.items():
+            self._upstreams[name] = upstream = make_upstream(name, settings, self.settings.limits)
+            upstream.start()
 
     async def _judge_rules(self) -> None:
         """Stop a start whose rules name methods that do not exist; tell the upstreams which ones are unary."""
         if self.settings.authorization.descriptors == "reflection":
             try:
-                catalog: Catalog | None = await check.reflected_catalog(list(self._upstreams.values()))
+                catalog: Catalog | None = await check.reflected_catalog(self.settings)
             except ReflectionError as error:
                 raise StartError(f"authorization.descriptors: {error}") from None
         else:
@@ -115,7 +121,8 @@ class Gateway:
         if problems := list(check.rule_problems(self.settings, catalog)):
             raise SettingsError(problems)
         for upstream in self._upstreams.values():
-            upstream.unary_methods = catalog.unary
+            if isinstance(upstream, GrpcioUpstream):
+                upstream.unary_methods = catalog.unary
 
     def _make_snapshot(self) -> FrontSnapshot:
         settings, limits = self.settings, self.settings.limits
@@ -158,10 +165,12 @@ class Gateway:
         )
 
     async def _listen(self) -> None:
-        self._server = Http1Server(self._front.handle, max_connections=self.settings.limits.max_connections)
+        self._server = Http1Server(self._http1.handle, self._census)
+        self._switchboard = Switchboard(self._server, self._http2, self._census)
         for index, listener in enumerate(self.settings.listeners):
             with _naming(f"listeners[{index}].bind", str(listener.bind)):
-                self._bound.append(await listen(listener, self._server))
+                protocol = self._switchboard if listener.http2 else self._server
+                self._bound.append(await listen(listener, protocol))
         self.urls = [bound.url for bound in self._bound]
         if (admin := self.settings.admin) is not None:
             application = admin_application(ready=self.missing, config=self.settings.redacted, registry=self._registry)
@@ -170,7 +179,7 @@ class Gateway:
             with _naming("admin.bind", str(admin.bind)):
                 await web.TCPSite(self._admin, admin.bind.host, admin.bind.port).start()
 
-    def upstream(self, name: str) -> GrpcioUpstream:
+    def upstream(self, name: str) -> Upstream:
         """The upstream of that name in the configuration."""
         return self._upstreams[name]
 
@@ -186,7 +195,7 @@ class Gateway:
             tls = self.settings.upstreams[name].tls
             if tls is None:
                 continue
-            renewal = CertificateRenewal(name, upstream.channels)
+            renewal = CertificateRenewal(upstream)
             self._renewals.append(renewal)
             files = [file for file in (tls.ca, tls.certificate, tls.private_key) if file is not None]
             self._keep(watch(files, renewal.files_changed))
@@ -197,7 +206,7 @@ class Gateway:
             Gauge(f"gateway_{name}", text, registry=self._registry).set_function(read)
 
         gauge("open_calls", "Calls going on", lambda: self._gate.calls)
-        gauge("open_connections", "Connections of browsers", lambda: self._server.open_connections)
+        gauge("open_connections", "Connections of browsers", lambda: self._census.connections)
         gauge("keys_ready", "1: every issuer's keys are known", lambda: self._tokens.ready)
         expiry = Gauge(
             "gateway_certificate_expiry_timestamp_seconds", "When a client certificate ends", ("upstream",),
@@ -210,8 +219,8 @@ class Gateway:
         for renewal in self._renewals:
             alarm.labels(renewal.upstream).set_function(partial(getattr, renewal, "failed"))
         for name, upstream in self._upstreams.items():
-            if upstream.channels.credentials is not None and upstream.channels.credentials.identity is not None:
-                expiry.labels(name).set_function(_expiry_of(upstream.channels))
+            if upstream.credentials is not None and upstream.credentials.identity is not None:
+                expiry.labels(name).set_function(_expiry_of(upstream))
 
     # -- while it runs -------------------------------------------------------------------------------------------
 
@@ -232,10 +241,11 @@ class Gateway:
         task.add_done_callback(_tell_of_failure)
 
     async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(1.0)
-            for exchange in tuple(self._front.exchanges):
-                exchange.call.tick()
+            self._census.tick()
+            self._http2.tick(loop.time())
 
     # -- stop ----------------------------------------------------------------------------------------------------
 
@@ -245,18 +255,21 @@ class Gateway:
         for bound in self._bound:
             bound.server.close()
         if self._bound:
+            self._census.draining = True
             self._server.pre_shutdown()
-            log.info("draining", calls=len(self._front.exchanges), seconds=self.settings.drain)
-            await self._front.until_empty(self.settings.drain)
-            for exchange in list(self._front.exchanges):
-                exchange.call.fail(GOING_DOWN, "drain")
-            await self._front.until_empty(LAST_WORDS)
+            self._http2.drain()
+            log.info("draining", calls=len(self._census.calls), seconds=self.settings.drain)
+            await self._census.until_empty(self.settings.drain)
+            self._census.end_all(GOING_DOWN, "drain")
+            await self._census.until_empty(LAST_WORDS)
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""
         for bound in self._bound:
             bound.server.close()
         if self._bound:
+            self._switchboard.close()
+            self._http2.close()
             await self._server.shutdown(0.1)
         for task in self._tasks:
             task.cancel()
@@ -275,9 +288,9 @@ def _tell_of_failure(task: asyncio.Task[None]) -> None:
         log.error("unexpected_error", exc_info=error)
 
 
-def _expiry_of(channels: Channels) -> Callable[[], float]:
+def _expiry_of(upstream: Upstream) -> Callable[[], float]:
     def read() -> float:
-        credentials = channels.credentials
+        credentials = upstream.credentials
         return credentials.identity.expires_at if credentials and credentials.identity else 0.0
 
     return read

@@ -12,12 +12,13 @@ browser) and `UpstreamStream` (towards the backend). It knows no event loop: its
 | OPEN   |                 | walk, forward | half-close  | walk, send        | answer    | answer, cancel   |
 | CLOSED | drop            | drop          | drop        | drop              | drop      | drop             |
 
-To answer is to send the head if it is not sent, the trailer frame, the end, and to be CLOSED.
+To answer is to send the head if it is not sent, the trailer frame (trailers of HTTP for a native call), the end, and to
+be CLOSED.
 *failure: a deadline, an expired token, a broken frame, a limit. When the browser leaves (`cancel`) there is no answer.
 
 Rules
 - Whatever ends the call closes both ends, once: `_close` is the one door to CLOSED.
-- After classification every outcome is a gRPC status in exactly one trailer frame, sent last (PROTOCOL-WEB).
+- After classification every outcome is a gRPC status, exactly one, sent last (PROTOCOL-WEB, PROTOCOL-HTTP2).
 - Buffers are bounded: bytes held while GATED pause the reader at `HOLD_LIMIT`; later the ends pause each other.
 """
 
@@ -87,6 +88,11 @@ class Call:
     @property
     def closed(self) -> bool:
         return self._state is State.CLOSED
+
+    @property
+    def within_message(self) -> bool:
+        """The request so far ends inside a message: more of it must come."""
+        return self._request_walker.within_frame or (self._decoder is not None and self._decoder.within_quantum)
 
     # -- the gate ------------------------------------------------------------------------------------------------
 
@@ -199,6 +205,9 @@ class Call:
         except WireError as error:
             self.fail(error.status, "bad_frame")
             return
+        if self._request_walker.compressed and self.head.encoding == b"identity":
+            self.fail(Status(Code.INTERNAL, "a compressed message without grpc-encoding"), "bad_frame")
+            return
         if data:
             self._upstream.send(data)
 
@@ -287,6 +296,9 @@ class Call:
         if not self._head_sent:
             self._head_sent = True
             self.downstream.send_head(head or [])
+        if self.head.type.native:
+            self.downstream.end(trailers.fields(status, metadata))
+            return
         self._send(trailers.encode(status, metadata))
         self.downstream.end()
 

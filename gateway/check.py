@@ -12,11 +12,10 @@ from gateway.policy.descriptors import Catalog, DescriptorsError, catalog, unkno
 from gateway.policy.tokens import TokenVerifier
 from gateway.settings import Problem, Settings
 from gateway.settings.problem import Key
-from gateway.upstream.channels import Channels, load_credentials
-from gateway.upstream.grpcio import GrpcioUpstream
+from gateway.upstream.credentials import load_credentials
+from gateway.upstream.factory import make_channels, make_upstream
 from gateway.upstream.reflection import ReflectionError, reflect
 from gateway.upstream.tls import CertificateError, load_identity, load_trust
-from gateway.version import USER_AGENT
 
 
 def run(settings: Settings, *, offline: bool) -> list[Problem]:
@@ -37,7 +36,7 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
             load_identity(tls.certificate, tls.private_key)
             if tls.client_ca is not None:
                 load_trust("client_ca", tls.client_ca)
-            tls_context(tls)
+            tls_context(tls, http2=listener.http2)
         except CertificateError as error:
             yield settings.problem((*key, error.field), error.message, error.hint)
         except ssl.SSLError as error:
@@ -76,10 +75,11 @@ def rule_problems(settings: Settings, known: Catalog) -> Iterator[Problem]:
         yield settings.problem(key, f"no such method: {name}", f"did you mean {near}?" if near else None)
 
 
-async def reflected_catalog(upstreams: list[GrpcioUpstream]) -> Catalog:
-    """What the backends say they have. Raises ReflectionError, DescriptorsError."""
+async def reflected_catalog(settings: Settings) -> Catalog:
+    """What the backends say they have. Raises ReflectionError, DescriptorsError, CertificateError."""
     methods: dict[str, bool] = {}
-    for serialized in await asyncio.gather(*map(reflect, upstreams)):
+    asked = [reflect(name, make_channels(one, settings.limits)) for name, one in settings.upstreams.items()]
+    for serialized in await asyncio.gather(*asked):
         methods |= catalog(serialized).methods
     return Catalog(methods)
 
@@ -103,27 +103,21 @@ async def _key_problems(settings: Settings) -> list[Problem]:
 
 
 async def _upstream_problems(settings: Settings, names: list[str]) -> list[Problem]:
-    upstreams = [
-        GrpcioUpstream(
-            name,
-            Channels(
-                settings.upstreams[name], max_response=settings.limits.max_response_message, user_agent=USER_AGENT
-            ),
-            max_request=settings.limits.max_request_message,
-        )
-        for name in names
-    ]
+    upstreams = [make_upstream(name, settings.upstreams[name], settings.limits) for name in names]
     problems = []
     try:
+        for upstream in upstreams:
+            upstream.start()
         reached = await asyncio.gather(*(upstream.reachable() for upstream in upstreams))
         for upstream, reachable in zip(upstreams, reached, strict=True):
             if not reachable:
                 key = ("upstreams", upstream.name, "targets")
                 hint = "is a backend listening there, does it accept our certificate, and has its own the server_name?"
-                problems.append(settings.problem(key, "no target can be reached", hint))
+                reason = f": {upstream.problem}" if upstream.problem else ""
+                problems.append(settings.problem(key, f"no target can be reached{reason}", hint))
         if settings.authorization.descriptors == "reflection" and upstreams and not problems:
             try:
-                problems += rule_problems(settings, await reflected_catalog(upstreams))
+                problems += rule_problems(settings, await reflected_catalog(settings))
             except (ReflectionError, DescriptorsError) as error:
                 problems.append(settings.problem(("authorization", "descriptors"), str(error)))
     finally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class CallHead:
-    """A request that was found to be a gRPC-Web call, before anybody judged it."""
+    """A request that was found to be a call, before anybody judged it."""
 
     path: bytes  # raw, as it stood in the request line
     type: CallType
@@ -63,7 +63,7 @@ class Downstream(Protocol):
 
     def send_head(self, metadata: Headers) -> None: ...
     def send(self, data: bytes) -> None: ...
-    def end(self) -> None: ...
+    def end(self, trailers: Headers | None = None) -> None: ...  # HTTP trailers: of a native call only
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from watchfiles import awatch
 
-from gateway.upstream.channels import Channels
+from gateway.upstream.base import Upstream
 from gateway.upstream.tls import CertificateError
 
 log = structlog.get_logger("gateway.reload")
@@ -54,12 +54,12 @@ def _state(files: Iterable[Path]) -> list[tuple[int, ...] | None]:
 
 
 class CertificateRenewal:
-    """Renews the channels of one upstream when its certificate files change; a bad pair raises an alarm."""
+    """Renews the connections of one upstream when its certificate files change; a bad pair raises an alarm."""
 
-    def __init__(self, upstream: str, channels: Channels) -> None:
-        self.upstream = upstream
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream.name
         self.failed = False  # the files are bad, and the old certificate is in use
-        self._channels = channels
+        self._renew_upstream = upstream.renew
         self._again: asyncio.TimerHandle | None = None
 
     def files_changed(self) -> None:
@@ -85,7 +85,7 @@ class CertificateRenewal:
 
     def _renew(self) -> CertificateError | None:
         try:
-            renewed = self._channels.renew()
+            renewed = self._renew_upstream()
         except CertificateError as error:
             return error
         self.failed = False

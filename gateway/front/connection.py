@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a request that it could not parse
 
+from gateway.front.census import Census
 from gateway.front.identities import identities_of
 
 log = structlog.get_logger("gateway.front")
@@ -86,9 +87,8 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
-        self._server.open_connections += 1
-        self.closing = self._server.draining  # its handshake outlasted the beginning of the drain: one answer, no more
-        if self._server.open_connections > self._server.max_connections:
+        self.closing = self._server.census.draining  # its handshake outlasted the beginning of the drain: one answer
+        if not self._server.census.connected():
             log.warning("connection_refused", reason="max_connections")
             self.force_close()
             return
@@ -102,7 +102,7 @@ class Connection(web.RequestHandler):
         self._first_timer = self._loop.call_later(HEAD_TIMEOUT, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._server.open_connections -= 1
+        self._server.census.disconnected()
         self.became_busy()
         if self._presence_timer is not None:
             self._presence_timer.cancel()
@@ -193,7 +193,7 @@ class Connection(web.RequestHandler):
 class Http1Server(web.Server):
     """aiohttp's server with our connections; `handler_cancellation` so that a browser that leaves ends its call."""
 
-    def __init__(self, handler: Any, *, max_connections: int) -> None:
+    def __init__(self, handler: Any, census: Census) -> None:
         super().__init__(
             handler,
             request_factory=self._request,
@@ -205,9 +205,7 @@ class Http1Server(web.Server):
             max_field_size=16 * 1024,
             max_headers=128,
         )
-        self.max_connections = max_connections
-        self.open_connections = 0
-        self.draining = False
+        self.census = census
 
     def _request(
         self,
@@ -218,10 +216,6 @@ class Http1Server(web.Server):
         task: asyncio.Task[None],
     ) -> Request:
         return Request(message, body, connection, writer, task, self._loop)
-
-    def pre_shutdown(self) -> None:
-        self.draining = True
-        super().pre_shutdown()
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, self._loop, **self._kwargs)

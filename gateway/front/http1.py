@@ -12,42 +12,31 @@ Rules
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientConnectionError, ClientPayloadError
 from multidict import CIMultiDict
 
 from gateway.call import Call
-from gateway.ends import CallHead, Roadside
+from gateway.ends import CallHead
+from gateway.front.census import Census
 from gateway.front.connection import SERVER_NAME, Connection, Request, Unframed
-from gateway.front.reception import Reception
+from gateway.front.snapshot import FrontSnapshot
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status
 from gateway.request import Answer, RequestHead
 
 AT_ONCE = 48 * 1024  # bytes that a transport takes without waiting: its high-water mark is 64 KiB or more
 REPLY_BUFFER = 256 * 1024  # bytes of a reply that wait for the browser before the backend is paused
-CARRIED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])  # in a field value (RFC 9110, section 5.5)
 SLICE = 64 * 1024  # bytes written at once: what a reader must take to count as moving
-
-
-@dataclass(frozen=True, slots=True)
-class FrontSnapshot:
-    """What one request is served by, taken once at its head."""
-
-    reception: Reception
-    road: Roadside
-    body_stall: float | None  # seconds
 
 
 class Http1Front:
     """The handler of an aiohttp server."""
 
-    def __init__(self, snapshot: Callable[[], FrontSnapshot]) -> None:
+    def __init__(self, snapshot: Callable[[], FrontSnapshot], census: Census) -> None:
         self._snapshot = snapshot
-        self.exchanges: set[Exchange] = set()
-        self._empty: asyncio.Future[None] | None = None
+        self._census = census
 
     async def handle(self, request: Request) -> web.StreamResponse:
         connection = request.protocol
@@ -73,22 +62,12 @@ class Http1Front:
         if isinstance(found, Answer):
             return _plain(found)
         exchange = Exchange(request, connection, found, snapshot)
-        self.exchanges.add(exchange)
+        call = exchange.call
+        self._census.begun(call)
         try:
             return await exchange.run()
         finally:
-            self._over(exchange)
-
-    def _over(self, exchange: "Exchange") -> None:
-        self.exchanges.discard(exchange)
-        if self._empty is not None and not self.exchanges and not self._empty.done():
-            self._empty.set_result(None)
-
-    async def until_empty(self, seconds: float) -> None:
-        """Return when no exchange goes on any more, or after `seconds`."""
-        if self.exchanges:
-            self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._empty], timeout=seconds)
+            self._census.over(call)
 
 
 class Exchange:
@@ -143,7 +122,7 @@ class Exchange:
             self.call.pause_reply()
         self._wake()
 
-    def end(self) -> None:
+    def end(self, trailers: Headers | None = None) -> None:  # noqa: ARG002 - no native call comes this way
         self._ended = True
         self._wake()
 
@@ -263,9 +242,7 @@ def _head(request: Request, connection: Connection) -> RequestHead:
 
 
 def _http_headers(headers: Headers) -> CIMultiDict[str]:
-    """aiohttp writes UTF-8, and refuses the whole answer for a control character that a backend let pass."""
-    if b"".join([value for _, value in headers]).translate(None, CARRIED):
-        headers = [header for header in headers if not header[1].translate(None, CARRIED)]
+    """aiohttp writes UTF-8."""
     fields = CIMultiDict([(name.decode("ascii"), value.decode("utf-8", "replace")) for name, value in headers])
     fields["Server"] = SERVER_NAME
     return fields

@@ -26,7 +26,7 @@ class Bound:
 async def listen(settings: Listener, connection: Callable[[], asyncio.BaseProtocol]) -> Bound:
     """Bind and accept. Raises OSError (the address), ssl.SSLError (files that OpenSSL refuses)."""
     loop = asyncio.get_running_loop()
-    context = None if settings.tls is None else tls_context(settings.tls)
+    context = None if settings.tls is None else tls_context(settings.tls, http2=settings.http2)
     server = await loop.create_server(
         connection,
         settings.bind.host,
@@ -44,14 +44,14 @@ async def listen(settings: Listener, connection: Callable[[], asyncio.BaseProtoc
     return Bound(server, f"{'http' if context is None else 'https'}://{place}")
 
 
-def tls_context(settings: ListenerTls) -> ssl.SSLContext:
-    """TLS for HTTP/1.1 (ALPN), with client certificates as configured."""
+def tls_context(settings: ListenerTls, *, http2: bool) -> ssl.SSLContext:
+    """TLS for HTTP/2 and HTTP/1.1, or for that alone (ALPN), with client certificates as configured."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = (
         ssl.TLSVersion.TLSv1_3 if settings.minimum_version == "TLSv1.3" else ssl.TLSVersion.TLSv1_2
     )
     context.load_cert_chain(settings.certificate, settings.private_key)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     context.verify_mode = CLIENT_AUTH[settings.client_auth]
     if settings.client_ca is not None:
         context.load_verify_locations(settings.client_ca)

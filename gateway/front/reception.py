@@ -80,7 +80,9 @@ class Reception:
         if head.method != "POST":
             return _refuse(405, "gRPC-Web calls are POST requests", "method", (b"allow", b"POST, OPTIONS"))
         raw_type = fields.get(b"content-type")
-        call_type = content_type.parse(raw_type, fields.get(b"accept")) if raw_type is not None else None
+        call_type = None
+        if raw_type is not None:
+            call_type = content_type.parse(raw_type, fields.get(b"accept"), trailers=head.trailers)
         if call_type is None:
             return _refuse(
                 415, "the content type is not application/grpc-web or application/grpc-web-text", "content_type"

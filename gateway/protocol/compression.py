@@ -5,10 +5,34 @@ Rule: the limit stops the work, not the check of its result: a gzip bomb costs a
 
 import zlib
 
+from gateway.protocol.frames import COMPRESSED, FrameSplitter
 from gateway.protocol.status import Code, WireError
 
 _WBITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}  # grpc's deflate is the zlib format (RFC 1950)
 _MAX_MEMBERS = 64  # security limit: every gzip member copies what is left of the message
+
+
+OPENED = frozenset(_WBITS)  # encodings that can be looked into
+
+
+class CompressedSizes:
+    """Opens the compressed messages of a body that passes by, chunk by chunk, to see that none is over the limit.
+
+    Holds one message, as it came. `encoding` is one of OPENED; `max_message` in bytes of a message once opened.
+    """
+
+    __slots__ = ("_encoding", "_max_message", "_splitter")
+
+    def __init__(self, encoding: bytes, max_message: int) -> None:
+        self._encoding = encoding
+        self._max_message = max_message
+        self._splitter = FrameSplitter(max_message)
+
+    def feed(self, data: bytes) -> None:
+        """Raises WireError as `decompress` and `FrameSplitter.feed` do."""
+        for flags, message in self._splitter.feed(data):
+            if flags & COMPRESSED:
+                decompress(self._encoding, message, self._max_message)
 
 
 def decompress(encoding: bytes, message: bytes, limit: int) -> bytes:

@@ -61,6 +61,10 @@ class FrameWalker(_FrameReader):
         self._left = 0  # bytes of the open message that are still to come
         self._trailers = False  # the open frame holds trailers
 
+    @property
+    def within_frame(self) -> bool:
+        return bool(self._left or self._prefix)
+
     def feed(self, data: bytes) -> None:
         """Walk over the next chunk. Raises WireError: INVALID_ARGUMENT (flags), RESOURCE_EXHAUSTED (length)."""
         if not self._left and not self._prefix and len(data) >= PREFIX_SIZE:
@@ -74,7 +78,7 @@ class FrameWalker(_FrameReader):
 
     def end(self) -> None:
         """The body is over. Raises WireError INVALID_ARGUMENT inside a frame."""
-        if self._left or self._prefix:
+        if self.within_frame:
             raise _truncated()
 
     def _walk(self, data: bytes) -> None:

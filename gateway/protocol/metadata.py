@@ -28,18 +28,20 @@ _REQUEST_DROPPED = _CONNECTION_LEVEL | frozenset(
     b"host content-length content-type content-encoding accept origin referer x-grpc-web forwarded x-real-ip".split()
 )
 _REQUEST_DROPPED_PREFIXES = (b"accept-", b"sec-", b"access-control-", b"x-forwarded-", b"x-envoy-", b"grpc-")
-_REQUEST_GRPC = frozenset(b"grpc-timeout grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin".split())
+_REQUEST_GRPC = frozenset(b"grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin".split())
 STATUS_NAMES = frozenset([b"grpc-status", b"grpc-message", b"grpc-status-details-bin"])
-# content-encoding would make the browser unpack gRPC frames; alt-svc would send it to an address of the backend's.
+# content-encoding would make the browser unpack gRPC frames; alt-svc would send it to an address of the backend's; what
+# the backend itself can unpack says nothing about the next one.
 _REPLY_DROPPED = (
     _CONNECTION_LEVEL
     | STATUS_NAMES
-    | frozenset(b"content-length content-type content-encoding server date alt-svc".split())
+    | frozenset(b"content-length content-type content-encoding server date alt-svc grpc-accept-encoding".split())
 )
 
 _REQUEST_NAME = re.compile(rb"[0-9a-z.-]+")  # without `_`: x_user_id would pass for x-user-id in many a backend
 _REPLY_NAME = re.compile(rb"[0-9a-z_.-]+")
 _PRINTABLE = bytes(range(0x20, 0x7F))
+_CARRIED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _MAX_NAMES = 1024
 
 
@@ -77,8 +79,9 @@ def request_metadata(
     """What of the request's headers goes to the backend, repeats kept, in order.
 
     `stripped` are the lower-case names that only the gateway may set (`forward_claims`). `max_size` is in bytes and
-    measured as HTTP/2 and grpc-core do, 32 added for each header, over what is kept. grpc-timeout, grpc-encoding and
-    grpc-accept-encoding are kept as they came; the browser's user-agent becomes x-user-agent.
+    measured as HTTP/2 and grpc-core do, 32 added for each header, over what is kept. grpc-encoding and
+    grpc-accept-encoding are kept as they came; the browser's user-agent becomes x-user-agent. grpc-timeout is not
+    kept: an upstream says what is left of it.
     Raises WireError: INVALID_ARGUMENT (name, value, base64), RESOURCE_EXHAUSTED (size).
     """
     kept: Headers = []
@@ -112,7 +115,7 @@ def request_metadata(
 def reply_metadata(headers: Iterable[Header]) -> Headers:
     """What of the backend's headers (or trailers) goes to the browser, repeats kept, in order.
 
-    Never grpc-status and its like, which are the end of the call, and nothing that could split a block into more lines.
+    Never grpc-status and its like, which are the end of the call, and nothing that no header can carry.
     """
     kept: Headers = []
     for header in headers:
@@ -124,8 +127,8 @@ def reply_metadata(headers: Iterable[Header]) -> Headers:
                 kept += _binary(*header)
             except Error:
                 continue
-    if not is_one_line(b"".join([value for _, value in kept])):
-        kept = [header for header in kept if is_one_line(header[1])]
+    if not is_carried(b"".join([value for _, value in kept])):
+        kept = [header for header in kept if is_carried(header[1])]
     return kept
 
 
@@ -146,9 +149,9 @@ def is_name(name: bytes) -> bool:
     return _REPLY_NAME.fullmatch(name) is not None
 
 
-def is_one_line(value: bytes) -> bool:
-    """Whether `value` holds none of CR, LF, NUL, with which one header could become two."""
-    return not (b"\n" in value or b"\r" in value or b"\0" in value)
+def is_carried(value: bytes) -> bool:
+    """Whether a header can have this value: no control characters, with which one could become two (RFC 9110, 5.5)."""
+    return not value.translate(None, _CARRIED)
 
 
 def encode_binary(value: bytes) -> bytes:

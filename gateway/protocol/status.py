@@ -71,6 +71,20 @@ def from_http(http_status: int) -> Code:
     return _FROM_HTTP.get(http_status, Code.UNKNOWN)
 
 
+# By the error codes of RFC 9113, section 7 (PROTOCOL-HTTP2.md, "Errors").
+_FROM_RESET = {
+    0x7: Code.UNAVAILABLE,  # REFUSED_STREAM
+    0x8: Code.CANCELLED,  # CANCEL
+    0xB: Code.RESOURCE_EXHAUSTED,  # ENHANCE_YOUR_CALM
+    0xC: Code.PERMISSION_DENIED,  # INADEQUATE_SECURITY
+}
+
+
+def from_reset(error: int) -> Code:
+    """The code for a stream that was reset before it had a grpc-status, by HTTP/2's error code."""
+    return _FROM_RESET.get(error, Code.INTERNAL)
+
+
 _PLAIN = re.compile(r"[ -$&-~]*")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BYTES = [bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in range(256)]

@@ -24,6 +24,10 @@ class TextDecoder:
     def __init__(self) -> None:
         self._carry = b""  # up to three characters of a quantum that a chunk cut
 
+    @property
+    def within_quantum(self) -> bool:
+        return bool(self._carry)
+
     def feed(self, data: bytes) -> bytes:
         """The bytes of every quantum that `data` completes. Raises WireError INVALID_ARGUMENT."""
         if self._carry:

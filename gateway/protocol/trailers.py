@@ -14,27 +14,32 @@ from gateway.protocol.metadata import (
     Headers,
     decode_binary,
     encode_binary,
+    is_carried,
     is_name,
-    is_one_line,
 )
 from gateway.protocol.status import OK, Code, Status, decode_message, encode_message
 
 
 def encode(status: Status, metadata: Iterable[Header]) -> bytes:
-    """`status` and the trailing metadata as one frame, prefix included.
+    """`status` and the trailing metadata as one frame, prefix included. What is left out, `fields` tells."""
+    return frame(b"".join([b"%b:%b\r\n" % header for header in fields(status, metadata)]), TRAILERS)
 
-    Left out of `metadata`: what only `status` may say, names that are none, and values with CR, LF or NUL.
+
+def fields(status: Status, metadata: Iterable[Header]) -> Headers:
+    """`status` and the trailing metadata as trailers of HTTP (PROTOCOL-HTTP2.md, "Trailers").
+
+    Left out of `metadata`: what only `status` may say, names that are none, and values that no header can carry.
     """
-    lines = [b"grpc-status:%d\r\n" % status.code]
+    block: Headers = [(b"grpc-status", b"%d" % status.code)]
     if status.message:
-        lines.append(b"grpc-message:%b\r\n" % encode_message(status.message))
+        block.append((b"grpc-message", encode_message(status.message)))
     if status.details is not None:
-        lines.append(b"grpc-status-details-bin:%b\r\n" % encode_binary(status.details))
+        block.append((b"grpc-status-details-bin", encode_binary(status.details)))
     for name, value in metadata:
         lower = name.lower()
-        if lower not in STATUS_NAMES and is_name(lower) and is_one_line(value):
-            lines.append(b"%b:%b\r\n" % (lower, value))
-    return frame(b"".join(lines), TRAILERS)
+        if lower not in STATUS_NAMES and is_name(lower) and is_carried(value):
+            block.append((lower, value))
+    return block
 
 
 def decode(block: bytes) -> tuple[Status, Headers]:

@@ -10,6 +10,7 @@ from gateway.settings.listener import Listener
 from gateway.settings.problem import Finding, Key, spell
 from gateway.settings.quantity import format_duration
 from gateway.settings.root import Settings
+from gateway.settings.target import needs_grpcio
 from gateway.settings.upstream import Upstream
 
 TOKENS = (("auth", "issuers"), ("auth", "introspection"))
@@ -119,6 +120,7 @@ def _client_auths(settings: Settings) -> list[Key]:
 
 
 def _upstream(key: Key, upstream: Upstream) -> Iterator[Finding]:
+    yield from _transport(key, upstream)
     tls, needs = upstream.tls, ((*key, "tls"), (*key, "plaintext"))
     if tls is None and not upstream.plaintext:
         hint = "give it tls ({} trusts whom the system trusts), or write plaintext: true"
@@ -131,6 +133,17 @@ def _upstream(key: Key, upstream: Upstream) -> Iterator[Finding]:
     if (tls.certificate is None) != (tls.private_key is None):
         given, missing = pair if tls.private_key is None else pair[::-1]
         yield Finding(given, f"needs {missing[-1]} beside it", None, pair)
+
+
+def _transport(key: Key, upstream: Upstream) -> Iterator[Finding]:
+    transport, balance, targets = (*key, "transport"), (*key, "balance"), (*key, "targets")
+    foreign = next((index for index, target in enumerate(upstream.targets) if needs_grpcio(target)), None)
+    if foreign is not None and upstream.transport == "h2":
+        hint = "write transport: auto, which takes grpcio for it"
+        yield Finding((*targets, foreign), "only grpcio can resolve this target", hint, (targets, transport))
+    if upstream.balance == "least_request" and (upstream.transport == "grpcio" or foreign is not None):
+        hint = "write transport: h2 and targets that it can resolve, or balance: round_robin"
+        yield Finding(balance, "grpcio has no least_request", hint, (balance, transport, targets))
 
 
 def _tokens_in_the_clear(key: Key, upstream: Upstream, settings: Settings) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from gateway.settings.address import Address, Bind
 from gateway.settings.file import File
-from gateway.settings.kind import NotYet
 from gateway.settings.model import Section
 
 
@@ -33,8 +32,8 @@ class Listener(Section):
     """Without it the listener is plaintext."""
     allow_plaintext: bool = False
     """Accept plaintext on an address that other machines can reach: something in front of it must do TLS."""
-    http2: Annotated[bool, NotYet(False)] = False
-    """HTTP/2 by ALPN (TLS) or by preface (plaintext). Not supported yet."""
+    http2: bool = True
+    """HTTP/2 too, by ALPN (TLS) or by preface (plaintext)."""
 
 
 class Admin(Section):

@@ -36,6 +36,11 @@ def read_target(text: str, source: Source) -> str:
     return text
 
 
+def needs_grpcio(target: str) -> bool:
+    """Whether only grpcio can resolve it: xds, and names for which another server is to be asked."""
+    return re.match(r"xds:|dns://[^/]+/", target) is not None
+
+
 def read_server_name(text: str, _source: Source) -> str:
     """A host name or IP address, without a port."""
     if not _SERVER_NAME.fullmatch(text):

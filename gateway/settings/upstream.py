@@ -48,16 +48,16 @@ class Upstream(Section):
         Field(min_length=1),
     ]
     """HOST:PORT, dns:///HOST:PORT, unix:PATH or xds:///NAME."""
-    transport: Annotated[Literal["auto", "h2", "grpcio"], NotYet("auto", "grpcio")] = "auto"
-    """Which HTTP/2 client is used: auto or grpcio. h2 is not supported yet."""
+    transport: Literal["auto", "h2", "grpcio"] = "auto"
+    """Which HTTP/2 client is used; auto: h2, and grpcio for targets that only it can resolve, as xds:///."""
     tls: UpstreamTls | None = None
     """TLS to the backends; give this or plaintext: true."""
     plaintext: bool = False
     """No TLS to the backends."""
     allow_insecure_tokens: bool = False
     """Send tokens to plaintext backends, where the network can read them."""
-    balance: Annotated[Literal["round_robin", "least_request"], NotYet("round_robin")] = "round_robin"
-    """How calls are spread over the targets. least_request is not supported yet."""
+    balance: Literal["round_robin", "least_request"] = "round_robin"
+    """How calls are spread over the connections. least_request needs transport h2."""
     connections: Annotated[int, Count(maximum=64)] = 1
     """Per target."""
     keepalive: Annotated[float | None, Duration(minimum=10.0, maximum=86400.0, none=True)] = 300.0

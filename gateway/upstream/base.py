@@ -10,6 +10,7 @@ from typing import Protocol
 from gateway.ends import Reply, UpstreamRequest, UpstreamStream
 from gateway.permit import Permit
 from gateway.protocol.status import Code, Status
+from gateway.upstream.credentials import Credentials
 
 NO_ROUTE = Status(Code.UNIMPLEMENTED, "no such method")
 HEALTH_SERVICE = "grpc.health.v1.Health"
@@ -20,9 +21,15 @@ class Upstream(Protocol):
 
     name: str
 
+    @property
+    def credentials(self) -> Credentials | None: ...  # those in use; None: plaintext
+    @property
+    def problem(self) -> str: ...  # why the last attempt to connect failed, if that is known
+    def start(self) -> None: ...  # connect, from here on; needs a running loop
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status: ...
-    async def reachable(self) -> bool: ...
-    async def close(self) -> None: ...
+    def renew(self) -> bool: ...  # reads the certificates again; True: they had changed. Raises CertificateError
+    async def reachable(self) -> bool: ...  # within two seconds
+    async def close(self) -> None: ...  # every connection, calls included
 
 
 class Upstreams:

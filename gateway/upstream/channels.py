@@ -9,34 +9,14 @@ Rules
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from gateway.settings import Upstream as UpstreamSettings
-from gateway.upstream.tls import Identity, Trust, load_identity, load_trust
+from gateway.upstream.credentials import load_credentials
 
 CONNECT_TIMEOUT = 2.0  # seconds that `reachable` waits for a connection
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a TLS channel is made from; `identity` None: the backend asks for no client certificate."""
-
-    trust: Trust | None
-    identity: Identity | None
-
-
-def load_credentials(settings: UpstreamSettings) -> Credentials | None:
-    """From the files of `tls`; None for plaintext. Raises CertificateError."""
-    tls = settings.tls
-    if tls is None:
-        return None
-    trust = load_trust("ca", tls.ca) if tls.ca is not None else None
-    if tls.certificate is None or tls.private_key is None:
-        return Credentials(trust, None)
-    return Credentials(trust, load_identity(tls.certificate, tls.private_key))
 
 
 class Link:

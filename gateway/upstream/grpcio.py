@@ -29,6 +29,7 @@ from gateway.protocol.frames import COMPRESSED, PREFIX_SIZE, FrameSplitter, fram
 from gateway.protocol.metadata import Header, Headers, decode_binary, encode_binary, reply_metadata
 from gateway.protocol.status import Code, Status, WireError
 from gateway.upstream.channels import Channels, Link
+from gateway.upstream.credentials import Credentials
 
 log = structlog.get_logger("gateway.upstream")
 
@@ -59,6 +60,21 @@ class GrpcioUpstream:
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> "GrpcioStream":
         unary = permit.path in self.unary_methods
         return GrpcioStream(self.channels.take(), permit.path, request, reply, self._max_request, unary=unary)
+
+    @property
+    def credentials(self) -> Credentials | None:
+        return self.channels.credentials
+
+    @property
+    def problem(self) -> str:
+        """grpcio does not say why it cannot connect, save in the calls that fail."""
+        return ""
+
+    def start(self) -> None:
+        """Channels connect with their first call."""
+
+    def renew(self) -> bool:
+        return self.channels.renew()
 
     async def reachable(self) -> bool:
         return await self.channels.reachable()
@@ -144,8 +160,6 @@ class GrpcioStream:
         """grpcio takes messages uncompressed only: what the browser compressed is opened here, within the limit."""
         if not flags & COMPRESSED:
             return message
-        if self._request_encoding == b"identity":
-            raise WireError(Code.INTERNAL, "a compressed message without grpc-encoding")
         return compression.decompress(self._request_encoding, message, self._max_request)
 
     def _tell(self) -> None:
@@ -268,9 +282,7 @@ def _to_grpc(metadata: Headers) -> GrpcMetadata:
     )
 
 
-GRPCIO_SETS = frozenset(
-    (b"te", b"grpc-timeout", b"grpc-encoding", b"grpc-accept-encoding", b"user-agent", b"content-type")
-)
+GRPCIO_SETS = frozenset((b"te", b"grpc-encoding", b"grpc-accept-encoding", b"user-agent", b"content-type"))
 
 
 def _from_grpc(metadata: Iterable[tuple[str, str | bytes]] | None) -> Headers:
@@ -278,7 +290,7 @@ def _from_grpc(metadata: Iterable[tuple[str, str | bytes]] | None) -> Headers:
     if not metadata:
         return []
     pairs: list[Header] = [
-        (name.encode("ascii"), encode_binary(value) if isinstance(value, bytes) else value.encode("utf-8"))
+        (name.encode("ascii"), encode_binary(value) if isinstance(value, bytes) else value.strip(" \t").encode("utf-8"))
         for name, value in metadata
     ]
     return reply_metadata(pairs)

@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from gateway.upstream.grpcio import GrpcioUpstream
+from gateway.upstream.channels import Channels
 
 TIMEOUT = 10.0  # seconds for one backend, connecting included
 
@@ -17,24 +17,24 @@ class ReflectionError(Exception):
     """The backend cannot be asked; the message says why, for a person."""
 
 
-async def reflect(upstream: GrpcioUpstream) -> bytes:
-    """The serialized FileDescriptorSet of all services of a backend. Raises ReflectionError."""
-    link = upstream.channels.take()
-    link.enter()
+async def reflect(name: str, channels: Channels) -> bytes:
+    """The serialized FileDescriptorSet of all services of a backend, over `channels`, which are closed then. Raises
+    ReflectionError.
+    """
     try:
-        return await _files(link.channel)
+        return await _files(channels.take().channel)
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNIMPLEMENTED:
             reason = "it has no server reflection; give a FileDescriptorSet file instead"
         else:
             reason = error.details() or error.code().name
-        raise ReflectionError(f"upstream {upstream.name}: {reason}") from None
+        raise ReflectionError(f"upstream {name}: {reason}") from None
     except (ReflectionError, DecodeError) as error:
-        raise ReflectionError(f"upstream {upstream.name}: {error}") from None
+        raise ReflectionError(f"upstream {name}: {error}") from None
     except TimeoutError:
-        raise ReflectionError(f"upstream {upstream.name}: no answer within {TIMEOUT:g} s") from None
+        raise ReflectionError(f"upstream {name}: no answer within {TIMEOUT:g} s") from None
     finally:
-        link.leave()
+        await channels.close()
 
 
 async def _files(channel: grpc.aio.Channel) -> bytes:

@@ -1,0 +1,164 @@
+"""One HTTP/2 connection to a backend: dialled with mutual TLS, ready when the backend's SETTINGS are here.
+
+Rules
+- ALPN must settle on `h2`, and the backend's certificate must have the expected name (SAN).
+- A connection that is retired takes no new call, and closes with its last one.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.http2 import Link, Stream
+from gateway.protocol.metadata import Headers
+from gateway.upstream.resolver import Address
+
+CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS are here
+# All calls of a gateway share few connections. Their windows together, not a smaller one of the connection, say what a
+# backend may send ahead: or some readers that stand still would stop the replies of everybody else.
+CONNECTION_WINDOW = 1024 * 1024 * 1024
+# The engine never tells of the beginning of a DATA frame whose stream is reset in its middle, so it cannot be given
+# back. Half of the window may be due without having been given back yet; beyond this the connection is replaced.
+LOST = CONNECTION_WINDOW // 4 * 3
+LAST_STREAM = 2**30  # of a connection; it is replaced long before its numbers end
+
+
+class Keeper(Protocol):
+    """Who holds a connection."""
+
+    def room(self) -> None: ...  # there may be room for one more call
+    def left(self, link: "BackendLink") -> None: ...  # it takes no new call
+    def lost(self, link: "BackendLink") -> None: ...  # it is closed
+
+
+class ConnectError(Exception):
+    """No connection; the message says why, for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """How a backend is dialled and spoken to."""
+
+    context: ssl.SSLContext | None  # None: plaintext
+    server_name: str  # that the certificate must have
+    prelude: Headers  # what every request begins with, up to its path
+    keepalive: float | None  # seconds
+
+
+class BackendLink(Link):
+    """The client's end of one connection."""
+
+    def __init__(self, dialling: Dialling, keeper: Keeper) -> None:
+        super().__init__(server=False, window=CONNECTION_WINDOW, keepalive=dialling.keepalive)
+        self.prelude = dialling.prelude
+        self.retired = False
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._keeper = keeper
+        self._connected = False
+
+    @property
+    def load(self) -> int:
+        return len(self.streams)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.streams) < self.max_streams and not self.retired
+
+    def open(self, headers: Headers, stream: Stream) -> int:
+        """The number of a new stream; 0: the connection takes no more, and is retired."""
+        stream_id = self.request(headers, stream)
+        if not stream_id or stream_id >= LAST_STREAM:
+            self.retire()
+        return stream_id
+
+    @property
+    def usable(self) -> bool:
+        """The backend's SETTINGS are here."""
+        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
+
+    def abandon(self) -> None:
+        """Nobody waits for it to be ready."""
+        self.ready.cancel()
+        if self._connected:
+            self.transport.abort()
+
+    def retire(self) -> None:
+        if not self.retired:
+            self.retired = True
+            self._keeper.left(self)
+        if not self.streams:
+            self._loop.call_soon(self.close)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connected = True
+        super().connection_made(transport)
+
+    def settings_received(self) -> None:
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self._keeper.room()
+
+    def goaway_received(self) -> None:
+        self.retire()
+
+    def stream_gone(self) -> None:
+        if self.retired:
+            if not self.streams:
+                self._loop.call_soon(self.close)
+        else:
+            self._keeper.room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(ConnectError(_reason(exc) if exc else "the backend closed the connection"))
+        if not self.retired:
+            self.retired = True
+            self._keeper.left(self)
+        self._keeper.lost(self)
+        if not self.closed.done():
+            self.closed.set_result(None)
+        super().connection_lost(exc)
+
+    def tick(self, now: float) -> None:
+        super().tick(now)
+        if not self.retired and not self.streams and self.taken_window > LOST:
+            self.retire()
+
+
+async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendLink:
+    """Connect, and wait until the backend is ready. Raises ConnectError."""
+    link = BackendLink(dialling, keeper)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await _connect(address, dialling, link)
+            await link.ready
+    except TimeoutError:
+        raise ConnectError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
+    except OSError as error:
+        raise ConnectError(_reason(error)) from None
+    finally:
+        if not link.usable:
+            link.abandon()
+    return link
+
+
+async def _connect(address: Address, dialling: Dialling, link: BackendLink) -> None:
+    loop = asyncio.get_running_loop()
+    context = dialling.context
+    name = None if context is None else dialling.server_name
+    if address.path:
+        await loop.create_unix_connection(lambda: link, address.path, ssl=context, server_hostname=name)
+    else:
+        await loop.create_connection(lambda: link, address.host, address.port, ssl=context, server_hostname=name)
+    if context is not None and link.transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
+        raise ConnectError("the backend does not speak HTTP/2 (ALPN h2)")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the backend's certificate is refused: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -129,7 +129,8 @@ class Call:
             self.fail(error.status, "bad_metadata")
             return
         self.head.headers = []  # a stream may live for hours, what it was asked with need not
-        request = UpstreamRequest(metadata, self.deadline, self.head.type.upstream, self.head.encoding)
+        head = self.head
+        request = UpstreamRequest(metadata, self.deadline, head.type.upstream, head.encoding, head.names_encodings)
         opened = self._road.opener.open(decision, request, self)
         if isinstance(opened, Status):
             self.fail(opened, "no_upstream")

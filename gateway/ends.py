@@ -33,6 +33,7 @@ class CallHead:
     host: bytes
     origin: bytes | None = None
     encoding: bytes = b"identity"  # of compressed messages (grpc-encoding)
+    names_encodings: bool = False  # that it can open (grpc-accept-encoding); browsers' clients can open none
     identities: tuple[str, ...] = ()  # of a verified client certificate: "DNS:ops.internal", "CN:batch"
 
 
@@ -44,6 +45,7 @@ class UpstreamRequest:
     deadline: float | None  # clock time; None: none
     content_type: bytes  # application/grpc, application/grpc+proto, …
     encoding: bytes = b"identity"  # of compressed messages
+    names_encodings: bool = False  # the metadata say which ones the caller can open
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,14 @@ ENHANCE_YOUR_CALM = int(ErrorCode.ENHANCE_YOUR_CALM)
 _GOAWAY = struct.Struct(">HBBBIII")  # length, type, flags and stream of a frame, then the last stream and the reason
 
 
+def error_name(code: int) -> str:
+    """For logs; codes that nobody has defined are allowed (RFC 9113, section 7)."""
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return f"0x{code:x}"
+
+
 class Stream(Protocol):
     """Who is told what happens on one stream."""
 
@@ -371,7 +379,7 @@ class Link(asyncio.Protocol):
             self.goaway_received()
         elif isinstance(event, ConnectionClosed):
             if event.error_code != NO_ERROR:
-                log.info("connection_error", peer=self.peer_name, code=ErrorCode(event.error_code).name)
+                log.info("connection_error", peer=self.peer_name, code=error_name(event.error_code))
             self._close_transport()
 
     def _tell_full(self, stream_id: int) -> None:

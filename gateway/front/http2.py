@@ -147,10 +147,11 @@ class BrowserLink(Link):
 
     def request_received(self, stream_id: int, headers: tuple[Header, ...], ended: bool) -> None:
         snapshot = self._front.snapshot()
-        found = snapshot.reception.receive(self._head(headers))
+        head = self._head(headers)
+        found = snapshot.reception.receive(head)
         if isinstance(found, Answer):
             self.streams[stream_id] = plain = PlainExchange(self, stream_id, ended)
-            plain.answer(found, body_wanted=headers[0][1] != b"HEAD")
+            plain.answer(found, body_wanted=head.method != "HEAD")
         else:
             self.streams[stream_id] = exchange = Exchange(self, stream_id, found, snapshot)
             self._front.census.begun(exchange.call)

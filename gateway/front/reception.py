@@ -101,6 +101,7 @@ class Reception:
             host=fields.get(b"host", b""),
             origin=origin,
             encoding=fields.get(b"grpc-encoding", b"identity"),
+            names_encodings=b"grpc-accept-encoding" in fields,
             identities=head.identities,
         )
 

@@ -4,6 +4,7 @@ Rules
 - An event is a code in snake_case with fields; a token, a cookie or a secret is never a field.
 - One line per call costs a system call per call: while an event loop runs, lines are written together, `DELAY` late
   at most.
+- The event that every call has takes a way of its own to the same line: 3 µs instead of structlog's 7.
 """
 
 import atexit
@@ -72,9 +73,27 @@ def configure(*, console: bool, level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, OUTPUT)),
         cache_logger_on_first_use=False,
     )
+    global _line_of_call  # noqa: PLW0603 - structlog's configuration is the process's, too
+    _line_of_call = _write_line if not console and number <= logging.INFO else None
     atexit.register(OUTPUT.gather, None)
     # Libraries log input and tracebacks; what matters of theirs is translated into events of ours.
     logging.basicConfig(level=logging.CRITICAL)
+
+
+def call_event(fields: dict[str, object]) -> None:
+    """The event `call`, at level info."""
+    if _line_of_call is not None:
+        _line_of_call(fields)
+    else:
+        structlog.get_logger("gateway.access").info("call", **fields)
+
+
+_line_of_call: Callable[[dict[str, object]], None] | None = None
+
+
+def _write_line(fields: dict[str, object]) -> None:
+    event = {"event": "call", **fields, "level": "info", "timestamp": datetime.now(UTC)}
+    OUTPUT.write(orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z).decode() + "\n")
 
 
 def _stamp(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

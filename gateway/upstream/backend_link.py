@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.http2 import Link, Stream
-from gateway.protocol.metadata import Headers
+from gateway.protocol.metadata import Header, Headers
 from gateway.upstream.resolver import Address
 
 CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS are here
@@ -42,7 +42,8 @@ class Dialling:
 
     context: ssl.SSLContext | None  # None: plaintext
     server_name: str  # that the certificate must have
-    prelude: Headers  # what every request begins with, up to its path
+    prelude: Headers  # the pseudo-headers that every request has
+    user_agent: Header
     keepalive: float | None  # seconds
 
 
@@ -52,6 +53,7 @@ class BackendLink(Link):
     def __init__(self, dialling: Dialling, keeper: Keeper) -> None:
         super().__init__(server=False, window=CONNECTION_WINDOW, keepalive=dialling.keepalive)
         self.prelude = dialling.prelude
+        self.user_agent = dialling.user_agent
         self.retired = False
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()

@@ -14,7 +14,7 @@ Rules
 import structlog
 
 from gateway.ends import Reply, UpstreamRequest
-from gateway.http2 import CANCEL, NO_ERROR, REFUSED_STREAM
+from gateway.http2 import CANCEL, NO_ERROR, REFUSED_STREAM, error_name
 from gateway.permit import Permit
 from gateway.protocol import compression, timeout
 from gateway.protocol.metadata import Header, Headers, reply_metadata
@@ -32,6 +32,8 @@ HELD = 256 * 1024  # bytes of a request that wait for a connection before the br
 ATTEMPTS = 3
 ERROR_TEXT = 1024  # bytes of an HTTP error's body that are read for its message
 
+TRAILERS: Header = (b"te", b"trailers")  # PROTOCOL-HTTP2: whoever does not pass them on shall say so
+IDENTITY: Header = (b"grpc-accept-encoding", b"identity")
 LOST = Status(Code.UNAVAILABLE, "the connection to the backend was lost")
 NO_STATUS = Status(Code.UNKNOWN, "the backend ended the call without a status")
 
@@ -127,13 +129,18 @@ class H2Stream:
     def _head(self, link: BackendLink) -> Headers:
         request = self._request
         assert request is not None
-        head = [*link.prelude, (b":path", self._path), (b"content-type", request.content_type)]
+        head = [
+            *link.prelude,
+            (b":path", self._path),
+            TRAILERS,
+            (b"content-type", request.content_type),
+            link.user_agent,
+        ]
+        if not request.names_encodings:
+            head.append(IDENTITY)
         if request.deadline is not None:
             head.append((b"grpc-timeout", timeout.render(request.deadline - link.now)))
-        head += request.metadata
-        if not any(name == b"grpc-accept-encoding" for name, _ in request.metadata):
-            head.append((b"grpc-accept-encoding", b"identity"))  # browsers' clients open nothing
-        return head
+        return head + request.metadata
 
     def _again(self) -> None:
         self._link = None
@@ -242,7 +249,9 @@ class H2Stream:
         if error == REFUSED_STREAM and self._kept is not None:
             self._again()
         else:
-            log.warning("backend_reset", upstream=self._pool.name, method=self._path.decode("ascii"), code=error)
+            log.warning(
+                "backend_reset", upstream=self._pool.name, method=self._path.decode("ascii"), code=error_name(error)
+            )
             self._end(Status(from_reset(error), "the backend broke off the call"), [])
 
     def lost(self, processed: bool) -> None:

@@ -265,10 +265,8 @@ class Pool:
             (b":method", b"POST"),
             (b":scheme", b"http" if tls is None else b"https"),
             (b":authority", authority.encode()),
-            (b"te", b"trailers"),
-            self._user_agent,
         ]
-        return Dialling(self._context, name, prelude, self._settings.keepalive)
+        return Dialling(self._context, name, prelude, self._user_agent, self._settings.keepalive)
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()

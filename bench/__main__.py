@@ -34,11 +34,13 @@ def _show(_ctx: click.Context, _parameter: click.Parameter, file: Path | None) -
 
 
 def _chosen(_ctx: click.Context, _parameter: click.Parameter, patterns: Sequence[str]) -> list[Case]:
-    """The cases that match, in the order of the table."""
+    """The cases that match and what they need, in the order of the table."""
     for pattern in patterns:
         if not any(fnmatchcase(case.name, pattern) for case in CASES):
             raise click.BadParameter(f"there is no {pattern}; --list names them")
-    return [case for case in CASES if any(fnmatchcase(case.name, pattern) for pattern in patterns)]
+    matching = [case for case in CASES if any(fnmatchcase(case.name, pattern) for pattern in patterns)]
+    wanted = {name for case in matching for name in (case.name, case.after)}
+    return [case for case in CASES if case.name in wanted]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -77,7 +79,7 @@ def main(
     try:
         if show is None:
             base = QUICK if quick else FULL
-            effort = Effort(rounds or base.rounds, seconds or base.seconds, base.warm_up, base.streams)
+            effort = Effort(rounds or base.rounds, seconds or base.seconds, base.warm_up)
             subjects = _prepare(only)
             if profile:
                 click.echo(run.profile(_the_one(chosen), effort))

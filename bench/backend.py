@@ -1,8 +1,8 @@
-"""The backend of a measurement, over mutual TLS on 127.0.0.1.
+"""The backends of a measurement, over mutual TLS on 127.0.0.1.
 
-`nghttpd`: C, so that it costs little beside the gateway. It knows no gRPC: an answer is a file that holds a frame, with
-`grpc-status: 0` in the trailers. It asks for a client certificate and does not judge it; the gateway judges the
-backend's. `grpcio`: where streams are needed, or nghttpd is missing.
+`nghttpd`, for unary calls and bulk: C, so that it costs little beside the subject. It knows no gRPC: an answer is a
+file that holds its frames, with `grpc-status: 0` in the trailers. It asks for a client certificate and does not judge
+it; the subject judges the backend's. `ngh2`, for streams of small messages: ngh2_backend.py, which demands one.
 """
 
 import shutil
@@ -10,20 +10,20 @@ import socket
 import sys
 from pathlib import Path
 
-from bench.process import Process
-from bench.world import DEMO_SERVICE, LARGE, LARGE_MESSAGE, SERVICE, SMALL, SMALL_MESSAGE, World, frame
+from bench.methods import BULK, LARGE, SERVICE, SMALL
+from bench.process import BenchError, Process
+from bench.world import World
 
 LOOPBACK = "127.0.0.1"
-MISSING = "nghttpd is not there: the grpcio backend takes its place (Debian: apt install nghttp2-server)"
+MISSING = "nghttpd is not there, and the cases that need it are left out (Debian: apt install nghttp2-server)"
 
 
 class Backend:
     """A backend that runs, and how it is reached."""
 
-    def __init__(self, name: str, port: int, services: tuple[str, ...], process: Process) -> None:
+    def __init__(self, name: str, port: int, process: Process) -> None:
         self.name = name
         self.port = port
-        self.services = services
         self.process = process
 
 
@@ -33,13 +33,16 @@ def find_nghttpd() -> Path | None:
     return Path(found) if found else None
 
 
-def nghttpd(program: Path, world: World, cores: set[int]) -> Backend:
+def nghttpd(world: World, cores: set[int]) -> Backend:
     """Started, and listening. Raises BenchError."""
+    program = find_nghttpd()
+    if program is None:
+        raise BenchError(MISSING)
     folder = world.directory / "nghttpd"
     methods = folder / SERVICE
     methods.mkdir(parents=True)
-    (methods / SMALL).write_bytes(frame(SMALL_MESSAGE))
-    (methods / LARGE).write_bytes(frame(LARGE_MESSAGE))
+    for method in (SMALL, LARGE, BULK):
+        (methods / method.name).write_bytes(method.reply)
     types = folder / "mime.types"
     types.write_text("application/grpc grpc\n")
     port = free_port()
@@ -63,27 +66,27 @@ def nghttpd(program: Path, world: World, cores: set[int]) -> Backend:
     except BaseException:
         process.stop()
         raise
-    return Backend("nghttpd", port, (SERVICE,), process)
+    return Backend("nghttpd", port, process)
 
 
-def grpcio(world: World, cores: set[int]) -> Backend:
-    """The same methods and the demo's, by grpcio. Raises BenchError."""
+def ngh2(world: World, cores: set[int]) -> Backend:
+    """Started, and listening. Raises BenchError."""
     pair = world.pki.backend
     arguments: list[str | Path] = [
         sys.executable,
         "-m",
-        "bench.grpcio_backend",
+        "bench.ngh2_backend",
         world.pki.ca,
         pair.certificate,
         pair.private_key,
     ]
-    process = Process(arguments, world.directory / "grpcio.log", cores)
+    process = Process(arguments, world.directory / "ngh2.log", cores)
     try:
         port = process.wait_for(lambda line: int(line) if line.strip().isdecimal() else None)
     except BaseException:
         process.stop()
         raise
-    return Backend("grpcio", port, (SERVICE, DEMO_SERVICE), process)
+    return Backend("ngh2", port, process)
 
 
 def listens(port: int) -> bool:

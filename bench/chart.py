@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.process import BenchError
-from bench.report import COMPARED, P50, P99, START, Report, Spread
+from bench.report import Report
+from bench.result import COMPARED, P50, P50_SAME, P99, P99_SAME, START, Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def bars(report: Report) -> tuple[list[Bar], list[Bar]]:
         for name, spread in result.compared().items():
             if COMPARED[name]:
                 upper.append(Bar(result.title, spread, True))
-            elif name in (P50, P99):
+            elif name in (P50, P99, P50_SAME, P99_SAME):
                 lower.append(Bar(f"{result.title}: {name}", spread, False))
             elif name == START or result.kind == "memory":  # memory after each round would say the same again
                 lower.append(Bar(result.title, spread, False))

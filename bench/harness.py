@@ -18,6 +18,7 @@ from typing import Self
 from bench import backend
 from bench.backend import Backend
 from bench.process import BenchError, Process, core_seconds, split_cores
+from bench.result import Pair
 from bench.subject import SUBJECTS, Running
 from bench.world import World
 
@@ -31,9 +32,8 @@ class Effort:
     """How much of everything."""
 
     rounds: int = 5
-    seconds: int = 4  # of load in each part of a round
+    seconds: int = 3  # of load in each part of a round
     warm_up: int = 1  # seconds before it
-    streams: int = 1000  # that are idle
 
 
 @dataclass(slots=True)
@@ -42,7 +42,8 @@ class Spent:
 
     cpu: float = 0.0
     wall: float = 0.0
-    core: float = 0.0  # what all processes spent on the subjects' core
+    waited: float = 0.0  # for its core, while others had it
+    core: float = 0.0  # what all processes spent on that core
 
     @property
     def busy(self) -> float:
@@ -63,6 +64,7 @@ class Harness:
         self.world = world
         self.effort = effort
         self.subject_cores, self.other_cores = split_cores()
+        self.round: dict[str, Pair] = {}  # by case: what the round under way has so far
         self._watch = watch
         self._exits = ExitStack()
 
@@ -79,19 +81,14 @@ class Harness:
         self._exits.close()
 
     @cached_property
-    def fast_backend(self) -> Backend:
-        """For unary calls: nghttpd if it is there."""
-        program = backend.find_nghttpd()
-        return (
-            self.streaming_backend
-            if program is None
-            else self._kept(backend.nghttpd(program, self.world, self.other_cores))
-        )
+    def file_backend(self) -> Backend:
+        """For unary calls and bulk. Raises BenchError."""
+        return self._kept(backend.nghttpd(self.world, self.other_cores))
 
     @cached_property
-    def streaming_backend(self) -> Backend:
-        """For streams."""
-        return self._kept(backend.grpcio(self.world, self.other_cores))
+    def stream_backend(self) -> Backend:
+        """For streams of small messages. Raises BenchError."""
+        return self._kept(backend.ngh2(self.world, self.other_cores))
 
     @cached_property
     def token(self) -> str:
@@ -103,12 +100,9 @@ class Harness:
         """A folder for what the load generators read."""
         return self.world.directory / "load"
 
-    def subject(self, name: str, behind: Backend, *, descriptors: bool = True, http2: bool = False) -> Running:
-        """A new one. `descriptors`: it knows which methods are unary. Raises BenchError."""
-        configuration = self.world.configuration(
-            behind.port, behind.services, with_descriptors=descriptors, http2=http2
-        )
-        return SUBJECTS[name](configuration, self.subject_cores)
+    def subject(self, name: str, behind: Backend, transport: str = "auto") -> Running:
+        """A new one. Raises BenchError."""
+        return SUBJECTS[name](self.world.configuration(behind.port, transport), self.subject_cores)
 
     @contextmanager
     def measured(self, subject: Process) -> Iterator[Spent]:
@@ -120,10 +114,12 @@ class Harness:
     def spent_by(self, process: Process) -> Iterator[Spent]:
         """What `process` spends inside the block."""
         spent = Spent()
-        core, cpu, wall = core_seconds(self.subject_cores), process.cpu_seconds(), time.perf_counter()
+        core, waited = core_seconds(self.subject_cores), process.waited_seconds()
+        cpu, wall = process.cpu_seconds(), time.perf_counter()
         yield spent
         spent.wall = time.perf_counter() - wall
         spent.cpu = process.cpu_seconds() - cpu
+        spent.waited = process.waited_seconds() - waited
         spent.core = core_seconds(self.subject_cores) - core
 
     def _kept(self, started: Backend) -> Backend:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -95,6 +95,10 @@ class Process:
                 ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def waited_seconds(self) -> float:
+        """How long its threads have been ready to run while their core was another's (schedstat), those that run."""
+        return sum(_waited(pid) for pid in descendants(self.pid))
+
     def resident(self) -> int:
         """Resident memory in bytes. What several processes share is counted for each of them."""
         pages = 0
@@ -131,6 +135,15 @@ def _stat(pid: int) -> list[str] | None:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def _waited(pid: int) -> float:
+    """Seconds. Zero: it has ended."""
+    nanoseconds = 0
+    for thread in (PROC / str(pid) / "task").glob("*/schedstat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            nanoseconds += int(thread.read_text().split()[1])
+    return nanoseconds / 1e9
 
 
 def core_seconds(cores: set[int]) -> float:

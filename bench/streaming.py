@@ -1,93 +1,65 @@
-"""Cases of server streams: over HTTP/1.1, from the grpcio backend."""
+"""Cases of server streams."""
 
-import asyncio
-import time
+from dataclasses import replace
 
-from bench.harness import Harness, Spent
-from bench.load import streams
-from bench.load.http1 import request
-from bench.report import Figures
-from bench.subject import Running
-from bench.world import DEMO_SERVICE, browser_headers, frame
-from gateway.demo.pb.demo_pb2 import CountReply, CountRequest
+from bench import full_load, part_load
+from bench.harness import Harness
+from bench.load.held import held_open
+from bench.load.traffic import Traffic
+from bench.methods import BULK, MANY, SMALL, WAIT, Method, frame
+from bench.result import Figures
+from bench.trial import Trial
+from bench.way import Way
+from bench.world import browser_headers
 
-COUNT = f"/{DEMO_SERVICE}/Count"
-STREAMS = 8
-SMALL, LARGE = 16, 1024 * 1024  # bytes of payload
-WARM_UP_SMALL, WARM_UP_LARGE = 500, 32  # messages
-AN_HOUR = 3_600_000  # milliseconds
+NEW_CALLS, NEW_RATE = 50, 50.0  # beside idle streams: how many, and how many a second
 
 
-def stream(harness: Harness, name: str) -> Figures:
+def stream(harness: Harness, name: str, way: Way) -> Figures:
     """Small messages as fast as they come, in a few long streams. Raises BenchError, as all of them do."""
-    with harness.subject(name, harness.streaming_backend) as subject:
-        each, spent = _as_fast_as_they_come(harness, subject, SMALL, WARM_UP_SMALL, STREAMS)
-        messages = each * STREAMS
-        return {
-            "messages_per_cpu_second": messages / spent.cpu,
-            "messages_per_second": messages / spent.wall,
-            "core_busy": spent.busy,
-            "rss_mib": _resident(subject),
-        }
+    with harness.subject(name, harness.stream_backend) as subject:
+        return _as_fast_as_they_come(Trial(harness, subject, way), MANY, "messages")
 
 
-def bulk(harness: Harness, name: str) -> Figures:
-    """Messages of 1 MiB in one stream."""
-    with harness.subject(name, harness.streaming_backend) as subject:
-        mebibytes, spent = _as_fast_as_they_come(harness, subject, LARGE, WARM_UP_LARGE, 1)
-        return {
-            "mib_per_cpu_second": mebibytes / spent.cpu,
-            "mib_per_second": mebibytes / spent.wall,
-            "core_busy": spent.busy,
-            "rss_mib": _resident(subject),
-        }
+def bulk(harness: Harness, name: str, way: Way) -> Figures:
+    """Messages of 1 MiB."""
+    with harness.subject(name, harness.file_backend) as subject:
+        return _as_fast_as_they_come(Trial(harness, subject, way), BULK, "mib")
 
 
-def _as_fast_as_they_come(
-    harness: Harness, subject: Running, payload: int, warm_up: int, count: int
-) -> tuple[int, Spent]:
-    """`count` streams of messages with so many bytes. The messages of each, and what the subject spent on all."""
-
-    def read(messages: int) -> None:
-        message = CountRequest(count=messages, payload_bytes=payload).SerializeToString()
-        sent = request(COUNT, frame(message), browser_headers(harness.token), keep=False)
-        asyncio.run(streams.read_to_end(subject.http_url, sent, count, _size(messages, payload)))
-
-    started = time.perf_counter()
-    read(warm_up)
-    messages = int(warm_up / (time.perf_counter() - started) * harness.effort.seconds)
-    with harness.measured(subject.process) as spent:
-        read(messages)
-    return messages, spent
+def _as_fast_as_they_come(trial: Trial, method: Method, unit: str) -> Figures:
+    """`unit`: what a message counts as."""
+    load = full_load.by_h2load(trial, _traffic(trial.harness, method))
+    return {
+        f"{unit}_per_cpu_second": method.count * load.calls_per_cpu_second,
+        f"{unit}_per_second": method.count * load.outcome.rate,
+        **load.core,
+        "rss_mib": trial.resident_mib,
+    }
 
 
-def _size(messages: int, payload: int) -> int:
-    """Bytes of the data frames with the numbers 1 to `messages`."""
-    empty = sum(len(frame(CountReply(number=number).SerializeToString())) for number in range(1, messages + 1))
-    filled = CountReply(number=1, payload=bytes(payload)).ByteSize() - CountReply(number=1).ByteSize()
-    return empty + messages * filled
+def idle(harness: Harness, name: str, way: Way) -> Figures:
+    """Memory with nothing to do, and with idle streams; and how long a call takes beside them.
 
-
-def idle(harness: Harness, name: str) -> Figures:
-    """Memory: with nothing to do, and with idle streams."""
-    message = CountRequest(count=0, interval_ms=AN_HOUR).SerializeToString()
-    sent = request(COUNT, frame(message), browser_headers(harness.token))
-    count = harness.effort.streams
-    with harness.subject(name, harness.streaming_backend) as subject:
-
-        async def with_streams() -> float:
-            async with streams.held_open(subject.http_url, sent, count):
-                return _resident(subject)
-
-        alone = _resident(subject)
-        full = asyncio.run(with_streams())
+    The call has a connection of its own, which is there before it.
+    """
+    with harness.subject(name, harness.stream_backend) as subject:
+        trial = Trial(harness, subject, way)
+        beside = replace(trial, way=replace(way, connections=1, streams=1))
+        streams = way.connections * way.streams
+        alone = trial.resident_mib
+        with trial.clients(_traffic(harness, WAIT)) as clients, held_open(clients, WAIT.reply):
+            full = trial.resident_mib
+            times, _ = part_load.send(beside, _traffic(harness, SMALL), NEW_RATE, NEW_CALLS)
         return {
             "rss_idle_mib": alone,
-            "idle_streams": count,
+            "idle_streams": streams,
             "rss_streams_mib": full,
-            "kib_per_stream": (full - alone) * 1024 / count,
+            "kib_per_stream": (full - alone) * 1024 / streams,
+            "new_call_ms": times.p50 * 1000,
+            "worst_new_call_ms": times.worst * 1000,
         }
 
 
-def _resident(subject: Running) -> float:
-    return subject.process.resident() / 1024**2
+def _traffic(harness: Harness, method: Method) -> Traffic:
+    return Traffic(method.path, frame(SMALL.message), browser_headers(harness.token), reply=method.reply)

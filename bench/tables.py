@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.report import COLUMNS, COMPARED, Report, Result, Spread, subjects
+from bench.report import Report
+from bench.result import COLUMNS, COMPARED, Result, Spread, subjects
+from bench.targets import Verdict, verdicts
 
 Row = list[str]
 
@@ -11,6 +13,8 @@ NO_FIGURE = (
     f"{NONE}, or [some of the rounds]: in the others the load, the backend or a neighbour on the machine was the "
     "bottleneck, not the subject (core busy). It could take more, and nobody knows what 70 % of that is."
 )
+
+TARGETS_RULE = "the median of the pairs (least to greatest), work only where both subjects' cores were full."
 
 
 def text(report: Report) -> str:
@@ -25,6 +29,10 @@ def markdown(report: Report) -> str:
 
 def _blocks(report: Report, rendered: Callable[[Sequence[Row]], str]) -> Iterator[str]:
     rounds = report.effort["rounds"]
+    if judged := verdicts(report.results, rounds):
+        yield f"Targets: {TARGETS_RULE}"
+        yield rendered(_targets(judged, rounds))
+        yield from (f"{each.target.case}, {each.target.what}: {each.why}" for each in judged if each.why)
     if ratios := _ratios(report.results, rounds):
         yield "Gateway/Envoy, by pairs. For the gateway speaks more than 1 of work, and less than 1 of time and memory."
         yield rendered(ratios)
@@ -33,6 +41,20 @@ def _blocks(report: Report, rendered: Callable[[Sequence[Row]], str]) -> Iterato
         yield NO_FIGURE
     yield _provenance(report)
     yield from (*report.skipped, *report.failures)
+
+
+def _targets(judged: Sequence[Verdict], rounds: int) -> list[Row]:
+    rows = [
+        [
+            verdict.target.case,
+            verdict.target.what,
+            verdict.target.wanted,
+            _spread(verdict.spread, verdict.target.decimals, rounds),
+            verdict.word,
+        ]
+        for verdict in judged
+    ]
+    return [["case", "figure", "target", "measured", "verdict"], *rows]
 
 
 def _ratios(results: Sequence[Result], rounds: int) -> list[Row]:

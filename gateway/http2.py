@@ -133,13 +133,14 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._loop.time()
+        engine = self._engine
         try:
-            self._engine.receive_data(data)
+            engine.receive_data(data)
+            self._dispatch(engine.events())
+            if engine.want_write:
+                self.flush_soon()
         except NGH2Error as error:
             self._give_up(error)
-            return
-        self._dispatch(self._engine.events())
-        self.flush_soon()
 
     def eof_received(self) -> bool:
         return False  # who has closed one half is gone

@@ -8,8 +8,10 @@
 import { Calls } from "./calls.js";
 import { byId } from "./dom.js";
 import { showErrors } from "./errors.js";
+import { pageVersion } from "./http-version.js";
 import { showIdentity } from "./identity.js";
 import { LoginError, finish } from "./login.js";
+import { showMany } from "./many.js";
 import { EXPIRED, showRefusals } from "./refusals.js";
 import { Session } from "./session.js";
 import { showStream } from "./stream.js";
@@ -40,9 +42,11 @@ const session = new Session();
 const calls = new Calls(session, config.service);
 const page = { config, session, calls, trouble };
 
+if (pageVersion) byId("page-version").textContent = pageVersion;
 showIdentity(page);
 showUnary(page);
 showStream(page);
+showMany(page);
 showErrors(page);
 const { showExpired } = showRefusals(page);
 showWire(page);

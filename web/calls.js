@@ -2,6 +2,7 @@
 
 import { DemoClient } from "./demo.js";
 import { Code, GrpcWebClient, RpcError } from "./grpc-web.js";
+import { versionOf } from "./http-version.js";
 
 const KEPT = 3; // frames at each end; an endless stream must not fill the memory
 
@@ -14,6 +15,8 @@ export class Exchange {
   request = null;
   /** @type {{status: number, headers: Headers} | null} null: the browser got, or shows, no response */
   response = null;
+  /** Settles when the response is over; "" if the browser does not tell. @type {Promise<string>} */
+  httpVersion = Promise.resolve("");
   /** The first frames and, after `skipped` others, the last. @type {{flags: number, payload: Uint8Array}[]} */
   first = [];
   last = [];
@@ -35,6 +38,7 @@ export class Exchange {
 
   /** @param {import("./grpc-web.js").WireEvent} event */
   record = (event) => {
+    if (event.kind === "request") this.httpVersion = versionOf(event.url);
     if (event.kind === "frame") this.#keep(event);
     else this[event.kind] = event;
   };

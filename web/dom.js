@@ -40,3 +40,12 @@ export function facts(...pairs) {
   const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return known.flatMap(([name, value]) => [h("dt", name), h("dd", value instanceof Node ? value : String(value))]);
 }
+
+/** Calls `draw` before each repaint, until the returned function is called. A fast stream must not draw per message. */
+export function eachFrame(draw) {
+  let handle = requestAnimationFrame(function again() {
+    draw();
+    handle = requestAnimationFrame(again);
+  });
+  return () => cancelAnimationFrame(handle);
+}

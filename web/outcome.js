@@ -23,7 +23,7 @@ export function milliseconds(ms) {
 }
 
 /** "7 PERMISSION_DENIED", coloured by what it means. @param {number} code */
-function badge(code) {
+export function badge(code) {
   const kind = code === 0 ? "good" : code === 1 ? "even" : "bad";
   return h(`strong.badge.${kind}`, { "data-testid": "badge" }, h("span", String(code)), ` ${CODE_NAMES[code]}`);
 }
@@ -38,7 +38,18 @@ export function headline(exchange) {
   const show = ({ target }) => target.dispatchEvent(new CustomEvent(SHOW_WIRE, { bubbles: true, detail: exchange }));
   const link = h("a", { href: "#wire", onclick: show, "data-testid": "show-wire" }, "see it on the wire");
   const text = `${exchange.name}, ${milliseconds(exchange.duration)}, `;
-  return h("p.headline", badge(exchange.code), h("span.meta", text, link));
+  return h("p.headline", badge(exchange.code), h("span.meta", text, version(exchange, { after: ", " }), link));
+}
+
+/**
+ * "HTTP/2", as soon as the browser tells. It is no news: nothing reads it aloud when it comes.
+ * @param {import("./calls.js").Exchange} exchange
+ * @param {{unknown?: string, after?: string}} [text] that stands there until then; that follows it
+ */
+export function version({ httpVersion }, { unknown = "", after = "" } = {}) {
+  const place = h("span", { "data-testid": "http-version" }, unknown);
+  void httpVersion.then((name) => name && (place.textContent = name + after));
+  return place;
 }
 
 /** Headline, message and details. @param {import("./calls.js").Exchange} exchange @param {...Node} body */

@@ -1,6 +1,6 @@
 /** The section "A stream of answers": Count, drawn as it arrives. */
 
-import { byId, h, svg } from "./dom.js";
+import { byId, eachFrame, h, svg } from "./dom.js";
 import { milliseconds, outcome, spoken } from "./outcome.js";
 
 const BARS = 60;
@@ -113,13 +113,4 @@ function bars({ latest, request }) {
   );
   const asked = y(request.intervalMs);
   return [...columns, svg("line", { x1: 0, x2: CHART.width, y1: asked, y2: asked })];
-}
-
-/** Calls `draw` before each repaint, until the returned function is called. A fast stream must not draw per message. */
-function eachFrame(draw) {
-  let handle = requestAnimationFrame(function again() {
-    draw();
-    handle = requestAnimationFrame(again);
-  });
-  return () => cancelAnimationFrame(handle);
 }

@@ -2,7 +2,7 @@
 
 import { byId, h } from "./dom.js";
 import { TRAILER_FLAG, frame, toBase64 } from "./frames.js";
-import { CODE_NAMES, SHOW_WIRE, milliseconds } from "./outcome.js";
+import { CODE_NAMES, SHOW_WIRE, milliseconds, version } from "./outcome.js";
 import { ProtobufError, fields } from "./protobuf.js";
 
 const SHOWN = 128; // bytes of a payload
@@ -43,7 +43,8 @@ function offerGateways(calls, gateways) {
 }
 
 /** @param {import("./calls.js").Exchange} exchange */
-function exchangeView({ request, response, first, last, skipped, text, duration }) {
+function exchangeView(exchange) {
+  const { request, response, first, last, skipped, text, duration } = exchange;
   const titled = (before) => (one, index) =>
     frameView(one, one.flags === TRAILER_FLAG ? "The trailer" : `Message ${before + index + 1}`, text);
   const sent = request && [
@@ -51,7 +52,11 @@ function exchangeView({ request, response, first, last, skipped, text, duration 
     frameView({ flags: 0, payload: request.body.subarray(5) }, "The message", text),
   ];
   const came = response && [
-    h("pre.head", [`HTTP ${response.status}`, ...lines(response.headers)].join("\n")),
+    h(
+      "pre.head",
+      version(exchange, { unknown: "HTTP" }),
+      [` ${response.status}`, ...lines(response.headers)].join("\n"),
+    ),
     ...first.map(titled(0)),
     skipped > 0 && h("p.hint", `… ${skipped} more …`),
     ...last.map(titled(first.length + skipped)),

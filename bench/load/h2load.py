@@ -1,7 +1,8 @@
-"""Unary calls over TLS and HTTP/2 by h2load: some connections, each with so many calls at a time.
+"""As many calls as the subject takes, by h2load: some connections, each with so many calls at a time.
 
 Rule: h2load knows HTTP statuses and bytes, not gRPC. All answers to one kind of call are of one size, and a refusal has
-another; so a run counts when its bytes are those of so many right answers.
+another; so a run counts when its bytes are those of so many right answers. It counts calls exactly when it is told
+their number, which follows from the run before.
 """
 
 import re
@@ -11,9 +12,11 @@ from pathlib import Path
 
 from bench.load.traffic import Outcome, Traffic
 from bench.process import BenchError
+from bench.way import Way
 
-MISSING = "h2load is not there, and the HTTP/2 cases are left out (Debian: apt install nghttp2-client)"
+MISSING = "h2load is not there, and the cases that need it are left out (Debian: apt install nghttp2-client)"
 PATIENCE = 120.0  # seconds for a run
+GROWTH = 10  # a run is at most so many times as long as the one that its number of calls follows from
 
 FINISHED = re.compile(r"^finished in ([\d.]+)(us|ms|s),", re.MULTILINE)
 REQUESTS = re.compile(r"^requests: (\d+) total, \d+ started, \d+ done, (\d+) succeeded,", re.MULTILINE)
@@ -27,30 +30,55 @@ def find() -> Path | None:
     return Path(found) if found else None
 
 
-def send(url: str, traffic: Traffic, *, connections: int, streams: int, calls: int, size: int, folder: Path) -> Outcome:
-    """So many `calls`. `size`: bytes of the body of a right answer. `folder` is for the request. Raises BenchError."""
-    program = find()
-    if program is None:
-        raise BenchError(MISSING)
-    folder.mkdir(exist_ok=True)
-    body = folder / "body"
-    body.write_bytes(traffic.body)
-    arguments: list[str | Path] = [
-        program,
-        f"--requests={calls}",
-        f"--clients={connections}",
-        f"--max-concurrent-streams={streams}",
-        f"--data={body}",
-        *(f"--header={name}: {value}" for name, value in traffic.headers.items()),
-        url + traffic.path,
-    ]
+class H2load:
+    """For one kind of call to one subject."""
+
+    def __init__(self, url: str, traffic: Traffic, way: Way, size: int, folder: Path) -> None:
+        """`size`: bytes of the body of a right answer. `folder` is for the request. Raises BenchError."""
+        program = find()
+        if program is None:
+            raise BenchError(MISSING)
+        folder.mkdir(exist_ok=True)
+        body = folder / "body"
+        body.write_bytes(traffic.body)
+        self._size = size
+        self._least = way.connections * way.streams
+        self._rate = 0.0  # calls a second, of the last run
+        self._arguments: list[str | Path] = [
+            program,
+            *([] if way.http2 else ["--h1"]),
+            f"--clients={way.connections}",
+            f"--max-concurrent-streams={way.streams}",
+            f"--window-bits={way.windows[0]}",
+            f"--connection-window-bits={way.windows[1]}",
+            f"--data={body}",
+            *(f"--header={name}: {value}" for name, value in traffic.headers.items()),
+            url + traffic.path,
+        ]
+
+    def warm_up(self, seconds: float) -> Outcome:
+        """At least so long; the subject is as it is while measured, then. Raises BenchError."""
+        outcome = self.send(0)
+        while outcome.seconds < seconds / 2:
+            outcome = self.send(min(seconds, outcome.seconds * GROWTH))
+        return outcome
+
+    def send(self, seconds: float) -> Outcome:
+        """About so long, at least a call in each place. Raises BenchError."""
+        calls = max(self._least, int(self._rate * seconds))
+        outcome = judged(_run([*self._arguments, f"--requests={calls}"]), self._size)
+        self._rate = outcome.rate
+        return outcome
+
+
+def _run(arguments: list[str | Path]) -> str:
     try:
         result = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         raise BenchError(f"h2load did not end within {PATIENCE:g} s") from None
     if result.returncode != 0:
         raise BenchError(f"h2load failed: {result.stderr.strip() or result.stdout.strip().rpartition(chr(10))[2]}")
-    return judged(result.stdout, size)
+    return result.stdout
 
 
 def judged(output: str, size: int) -> Outcome:

@@ -13,28 +13,21 @@ from bench.process import BenchError
 PROTOCOL = "http/1.1"
 
 
-def request(
-    path: str, body: bytes, headers: Mapping[str, str], *, authority: str = "127.0.0.1", keep: bool = True
-) -> bytes:
-    """`keep`: the connection is not to be closed at the end of the answer."""
+def request(path: str, body: bytes, headers: Mapping[str, str], authority: str) -> bytes:
     lines = [f"POST {path} HTTP/1.1", f"host: {authority}", f"content-length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines += [] if keep else ["connection: close"]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 class Answer:
-    """One answer. `body` holds all of it, or its last bytes."""
+    """One answer."""
 
-    __slots__ = ("_chunked", "_keep", "_last_chunk", "_left", "_rest", "body", "complete", "head", "length")
+    __slots__ = ("_chunked", "_last_chunk", "_left", "_rest", "body", "complete", "head")
 
-    def __init__(self, keep: int | None = None) -> None:
-        """`keep`: how many of the last bytes of the body are wanted at least; None: all."""
+    def __init__(self) -> None:
         self.head = b""
         self.body = bytearray()
-        self.length = 0  # bytes of the body so far
         self.complete = False
-        self._keep = keep
         self._chunked = False
         self._left = 0  # bytes to come of the body, or of the chunk
         self._last_chunk = False
@@ -105,10 +98,7 @@ class Answer:
     def _take(self, at: int) -> int:
         piece = self._rest[at : at + self._left]
         self._left -= len(piece)
-        self.length += len(piece)
         self.body += piece
-        if self._keep is not None and len(self.body) > 4 * self._keep:
-            del self.body[: -self._keep]
         return len(piece)
 
 
@@ -126,7 +116,7 @@ class Http1:
         self._traffic = traffic
         self._due = 0.0
         self._answer = Answer()
-        self._request = request(traffic.path, traffic.body, traffic.headers, authority=self.link.authority)
+        self._request = request(traffic.path, traffic.body, traffic.headers, self.link.authority)
         head, blank, body = self._request.partition(b"\r\n\r\n")
         self._with_token = (head + b"\r\nauthorization: ", blank + body)
 
@@ -154,6 +144,10 @@ class Http1:
         header = answer.header("grpc-status") if self._traffic.status else None
         if mistake := self._traffic.mistake(answer.status, header, answer.body):
             raise BenchError(f"a call failed with {mistake}")
-        self.size = answer.length
+        self.size = len(answer.body)
         self.over = b"\r\nconnection: close" in answer.head.lower()
         return [self._due]
+
+    def bodies(self) -> list[bytearray]:
+        """What has come so far."""
+        return [] if self._answer.complete else [self._answer.body]

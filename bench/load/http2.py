@@ -94,6 +94,10 @@ class Http2:
             raise BenchError("a connection was closed under its calls")
         return ended
 
+    def bodies(self) -> list[bytearray]:
+        """What has come so far for each call that has not ended."""
+        return [body for _, body in self._calls.values()]
+
     def _end(self, stream: int) -> float:
         due, body = self._calls.pop(stream)
         # Its HTTP status is in the fields, which are not read; an answer of another kind has another body.

@@ -16,28 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, repeat
 from statistics import median, quantiles
-from typing import Protocol
 
-from bench.load.link import Link
+from bench.load.client import Client
 from bench.process import BenchError
 
 SEED = 1
 HEAD_START = 0.01  # seconds before the first call is due
 PATIENCE = 10.0  # seconds after which a call is given up
 MOST_LAG = 0.25  # of the median time: what the sender's own delay may be
-
-
-class Client(Protocol):
-    """A connection: Http1 or Http2."""
-
-    link: Link
-    capacity: int
-    size: int
-    over: bool
-
-    def begin(self, due: float, authorization: str | None) -> None: ...
-    def receive(self) -> list[float]: ...
-    def reopen(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +40,10 @@ class Times:
     @property
     def p99(self) -> float:
         return quantiles(self.taken, n=100)[98]
+
+    @property
+    def worst(self) -> float:
+        return max(self.taken)
 
     @property
     def lag(self) -> float:

@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 
 from gateway.demo.pb import demo_pb2
 from gateway.front import connection as front_connection
-from gateway.front.http1 import REPLY_BUFFER
 from gateway.front.reception import Reception
 from tests.support.backends import SCRIPT, Requests, ScriptedBackend, scripted
 from tests.support.frames import message, take_apart
@@ -196,7 +195,6 @@ MALFORMED = {
     "http/1.1": raw(line=b"POST /demo.v1.Demo/Echo http/1.1"),
     "a version of another protocol": raw(line=b"POST /demo.v1.Demo/Echo ZQXJK/1.1"),
     "no version": lambda headers: b"GET /zqxjk\r\n\r\n",
-    "HTTP/2 preface": lambda headers: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": lambda headers: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + CANARY.encode() * 30,
     "no host": raw(host=b""),
     "two hosts": raw(host=b"Host: gateway.test\r\nHost: gateway.test\r\n"),
@@ -527,9 +525,7 @@ async def test_a_reader_that_never_reads(
             return backend.sent - already
 
         sent = await asyncio.wait_for(standstill(), 3)
-        (exchange,) = gateway.gateway._front.exchanges
-        assert exchange._ready_size <= REPLY_BUFFER + 100_000
-        assert sent * 50_000 < 16 * 1024 * 1024  # what the kernel and grpc-core hold, and no more
+        assert sent * 50_000 < 16 * 1024 * 1024  # what the kernel, the windows and the gateway hold, and no more
         assert gateway.open_calls == 1
         await eventually(lambda: gateway.open_calls == 0, STALL + 2)
         await eventually(lambda: backend.open == 0)

@@ -279,7 +279,7 @@ async def test_connections_are_counted() -> None:
                 assert await three.rest() == b""
             assert (await one.ask(ask)).code == 0
             two.reset()
-            await eventually(lambda: gateway.gateway._server.open_connections == 1)
+            await eventually(lambda: gateway.gateway._census.connections == 1)
             async with connect(gateway.port) as three:
                 assert (await three.ask(ask)).code == 0
 

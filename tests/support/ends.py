@@ -21,7 +21,7 @@ class ListDownstream:
 
     heads: list[Headers] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
-    ends: int = 0
+    ends: list[Headers | None] = field(default_factory=list)  # the trailers of each; None: without
     reading: bool = True
 
     def send_head(self, metadata: Headers) -> None:
@@ -30,8 +30,8 @@ class ListDownstream:
     def send(self, data: bytes) -> None:
         self.chunks.append(data)
 
-    def end(self) -> None:
-        self.ends += 1
+    def end(self, trailers: Headers | None = None) -> None:
+        self.ends.append(trailers)
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -140,13 +140,14 @@ class Road:
         accept: bytes | None = None,
         headers: Headers | None = None,
         timeout: bytes | None = None,
+        encoding: bytes = b"identity",
         limits: CallLimits | None = None,
         gate: ManualGate | None = None,
         upstream: ListUpstream | None = None,
         stripped: frozenset[bytes] = frozenset(),
         forward_authorization: bool = True,
     ) -> None:
-        call_type = content_type.parse(kind, accept)
+        call_type = content_type.parse(kind, accept, trailers=True)
         assert call_type is not None
         self.down = ListDownstream()
         self.up = upstream or ListUpstream()
@@ -162,6 +163,7 @@ class Road:
             peer="192.0.2.1",
             scheme=b"https",
             host=b"api.test",
+            encoding=encoding,
         )
         self.call = Call(
             head,
@@ -194,8 +196,9 @@ class Road:
 
     def reply(self) -> tuple[list[bytes], Status, Headers]:
         """What the browser got, which must be a whole answer: one head, and one trailer frame at the very end."""
+        assert not self.call.head.type.native
         assert len(self.down.heads) == 1
-        assert self.down.ends == 1
+        assert self.down.ends == [None]
         chunks = self.down.chunks
         if self.call.head.type.reply_text:
             decoder = text.TextDecoder()

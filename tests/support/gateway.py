@@ -63,7 +63,7 @@ class RunningGateway:
     @property
     def open_calls(self) -> int:
         """Calls that the gate counts or the front still serves."""
-        return max(self.gateway._gate.calls, len(self.gateway._front.exchanges))
+        return max(self.gateway._gate.calls, len(self.gateway._census.calls))
 
     def token(self, role: str = "reader", **claims: Any) -> str:
         return self.world.issuer.mint(role, **claims)

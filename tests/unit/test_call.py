@@ -53,6 +53,46 @@ def test_a_reply_without_head_or_message_is_one_whole_answer() -> None:
     assert road.reply() == ([], Status(Code.NOT_FOUND, "gone", b"details"), [])
 
 
+NATIVE = b"application/grpc+proto"
+
+
+def test_a_native_call_ends_with_trailers_of_http() -> None:
+    road = Road(kind=NATIVE).start()
+    road.call.request_bytes(FRAME)
+    road.call.request_end()
+    road.call.reply_head([(b"x-backend", b"b")])
+    road.call.reply_bytes(message(b"reply"))
+    road.call.reply_end(Status(Code.NOT_FOUND, "grün", b"\0"), [(b"x-cost", b"3"), (b"grpc-status", b"0")])
+    assert road.up.chunks == [FRAME]
+    assert road.up.opened[0][1].content_type == NATIVE
+    assert road.down.heads == [[(b"x-backend", b"b")]]
+    assert road.down.chunks == [message(b"reply")]
+    assert road.down.ends == [
+        [
+            (b"grpc-status", b"5"),
+            (b"grpc-message", b"gr%C3%BCn"),
+            (b"grpc-status-details-bin", b"AA"),
+            (b"x-cost", b"3"),
+        ]
+    ]
+    assert road.call.reply_bytes_seen == len(message(b"reply"))
+
+
+def test_a_native_call_that_the_gateway_ends() -> None:
+    road = Road(kind=NATIVE, gate=ManualGate(DENIED)).start()
+    assert road.down.heads == [[(b"www-authenticate", b"Bearer")]]
+    assert road.down.chunks == []
+    assert road.down.ends == [[(b"grpc-status", b"7"), (b"grpc-message", b"not permitted")]]
+    assert road.up.opened == []
+
+
+def test_a_native_call_whose_client_left_gets_no_trailers() -> None:
+    road = Road(kind=NATIVE).start()
+    road.call.cancel()
+    assert road.down.ends == []
+    assert road.up.events == ["cancel"]
+
+
 def test_the_head_leaves_before_the_first_message() -> None:
     road = Road().start()
     road.call.reply_head([(b"x-a", b"1")])
@@ -217,9 +257,65 @@ def test_a_text_body_that_ends_in_the_middle_of_a_quantum_is_refused() -> None:
 
 def test_compressed_messages_pass_the_road_untouched() -> None:
     packed = message(gzip.compress(b"abc"), flags=1)
-    road = Road(headers=[(b"grpc-encoding", b"gzip")]).start()
+    road = Road(headers=[(b"grpc-encoding", b"gzip")], encoding=b"gzip").start()
     road.call.request_bytes(packed)
     assert road.up.chunks == [packed]
+    assert road.up.opened[0][1].encoding == b"gzip"
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_a_compressed_message_needs_an_encoding(size: int) -> None:
+    """PROTOCOL-HTTP2.md, "Message-Encoding": the flag without one is the sender's defect."""
+    road = Road().start()
+    packed = message(b"x", flags=1)
+    for start in range(0, len(packed), size):
+        road.call.request_bytes(packed[start : start + size])
+    road.call.request_end()
+    assert road.reply()[1] == Status(Code.INTERNAL, "a compressed message without grpc-encoding")
+    assert road.up.events == ["cancel"]
+    assert b"".join(road.up.chunks) in packed[:4]  # nothing of it after the flag was understood
+
+
+def test_what_came_before_a_compressed_message_without_encoding_has_gone() -> None:
+    road = Road().start()
+    road.call.request_bytes(FRAME)
+    road.call.request_bytes(message(b"x", flags=1))
+    assert road.up.chunks == [FRAME]
+    assert road.reply()[1].code == Code.INTERNAL
+
+
+# -- does more of the request have to come?
+
+
+@pytest.mark.parametrize(
+    ("body", "within"),
+    [(b"", False), (FRAME[:1], True), (FRAME[:5], True), (FRAME[:-1], True), (FRAME, False), (FRAME + b"\0", True)],
+)
+@pytest.mark.parametrize("size", [1, 100])
+def test_within_a_message(body: bytes, within: bool, size: int) -> None:
+    road = Road().start()
+    for start in range(0, len(body), size):
+        road.call.request_bytes(body[start : start + size])
+    assert road.call.within_message is within
+
+
+def test_within_a_message_of_text() -> None:
+    sent = text.encode(FRAME)
+    assert len(FRAME) % 3 == 2  # the last quantum ends the message
+    road = Road(kind=b"application/grpc-web-text").start()
+    assert not road.call.within_message
+    road.call.request_bytes(sent[:-1])
+    assert road.call.within_message
+    road.call.request_bytes(sent[-1:])
+    assert not road.call.within_message
+    road.call.request_bytes(b"A")
+    assert road.call.within_message
+
+
+def test_a_message_that_the_gate_holds_back_is_not_looked_into() -> None:
+    road = Road(gate=ManualGate(at_once=False)).start()
+    road.call.request_bytes(FRAME[:-1])
+    assert not road.call.within_message
 
 
 def test_bytes_after_the_end_are_dropped() -> None:

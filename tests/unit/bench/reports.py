@@ -1,6 +1,7 @@
 """A small report with all that a report can hold."""
 
-from bench.report import Report, Result
+from bench.report import Report
+from bench.result import Result
 
 
 def report() -> Report:
@@ -15,8 +16,8 @@ def report() -> Report:
             "calls",
             [_pair(1000, 2000, p50=(4.0, 2.0)), _pair(3000, 2000), _pair(2000, 2500, p50=(6.0, 2.0))],
         ),
-        Result("unary-h2-few", "HTTP/2", "calls", skipped="no HTTP/2 front"),
-        Result("bridge-http", "as unary-http", "calls", [{"gateway": _calls(900)}]),
+        Result("unary-h2-few", "HTTP/2", "calls", skipped="no h2load"),
+        Result("unary-grpcio", "as unary-http", "calls", [{"gateway": _calls(900)}]),
         Result("start", "a start", "start", [_starts(900, 100), {"gateway": _start(1500)}, _starts(1000, 125)]),
         Result("refused", "no token", "calls", errors={"envoy": "no wrk"}),
     ]

@@ -7,7 +7,8 @@ import pytest
 
 from bench import chart
 from bench.process import BenchError
-from bench.report import Report, Spread
+from bench.report import Report
+from bench.result import Spread
 from tests.unit.bench.reports import report
 
 

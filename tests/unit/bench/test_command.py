@@ -70,9 +70,14 @@ def test_a_quick_run_writes_nothing(asked: list[Asked], tmp_path: Path) -> None:
 def test_cases_are_chosen_by_pattern_in_the_order_of_the_table(asked: list[Asked]) -> None:
     assert invoke("start", "unary-h*", "--rounds", "2", "--only", "envoy")[0] == 0
     (cases, subjects, effort) = asked[0]
-    assert cases == ["unary-http", "unary-h2-few", "unary-h2-many", "start"]
+    assert cases == ["unary-h2-few", "unary-h2-many", "start"]
     assert subjects == ["envoy"]
     assert effort.rounds == 2
+
+
+def test_a_case_brings_the_one_whose_figures_it_needs(asked: list[Asked]) -> None:
+    assert invoke("latency-h2")[0] == 0
+    assert asked[0][0] == ["unary-h2-few", "latency-h2"]
 
 
 def test_a_case_that_does_not_exist(asked: list[Asked]) -> None:

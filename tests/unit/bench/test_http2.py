@@ -10,6 +10,7 @@ from bench.load import h2load, paced
 from bench.load.http2 import Http2, named
 from bench.load.traffic import Traffic
 from bench.process import BenchError, Process
+from bench.way import Way
 from bench.world import World, browser_headers
 from tests.unit.bench.answers import REPLY, REQUEST, trailer
 
@@ -69,19 +70,54 @@ def test_a_call_that_fails_is_no_figure(url: str, world: World, path: str) -> No
 def test_h2load_counts_right_answers_only(url: str, world: World) -> None:
     def run(path: str, size: int) -> int:
         traffic = Traffic(path, REQUEST, browser_headers("x"))
-        folder = world.directory / "load"
-        return h2load.send(url, traffic, connections=2, streams=4, calls=50, size=size, folder=folder).calls
+        way = Way(http2=True, connections=2, streams=4)
+        return h2load.H2load(url, traffic, way, size, world.directory / "load").send(1).calls
 
-    assert run("/right", len(REPLY + trailer(0))) == 50
-    with pytest.raises(BenchError, match="some of 50 calls failed"):
+    assert run("/right", len(REPLY + trailer(0))) == 8  # one in each place, while it knows of no rate
+    with pytest.raises(BenchError, match="some of 8 calls failed"):
         run("/wrong", len(REPLY + trailer(0)))
-    with pytest.raises(BenchError, match="50 of 50 calls failed"):
+    with pytest.raises(BenchError, match="8 of 8 calls failed"):
         run("/missing", len(REPLY + trailer(0)))
+
+
+class Clock:
+    """In place of h2load: a subject that takes 100 calls a second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[int] = []
+        monkeypatch.setattr(h2load, "find", lambda: Path("h2load"))
+        monkeypatch.setattr(h2load, "_run", self.run)
+
+    def run(self, arguments: list[str | Path]) -> str:
+        self.calls.append(int(str(arguments[-1]).removeprefix("--requests=")))
+        return OUTPUT.format(time=f"{self.calls[-1] / 100}s", succeeded=self.calls[-1], data=self.calls[-1])
+
+
+def test_the_number_of_calls_follows_from_the_run_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    load = h2load.H2load("https://x", Traffic("/", b"", {}), Way(http2=True, connections=2, streams=1), 1, tmp_path)
+    load.warm_up(1)
+    assert clock.calls == [2, 20, 100]  # as long as is wanted, and no more than ten times as long as the one before
+    assert load.send(3).seconds == 3
+    assert load.send(0).calls == 2
+
+
+def test_h2load_over_http1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str | Path]] = []
+    monkeypatch.setattr(h2load, "find", lambda: Path("h2load"))
+    monkeypatch.setattr(
+        h2load, "_run", lambda arguments: seen.append(arguments) or OUTPUT.format(time="1s", succeeded=64, data=64)
+    )
+    for http2 in (True, False):
+        way = Way(http2=http2, windows=(17, 18))
+        h2load.H2load("http://x", Traffic("/", b"", {}), way, 1, tmp_path).send(1)
+    assert ["--h1" in arguments for arguments in seen] == [False, True]
+    assert {"--window-bits=17", "--connection-window-bits=18", "--clients=64"} <= set(map(str, seen[0]))
 
 
 OUTPUT = """\
 finished in {time}, 85164.37 req/s, 409.12MB/s
-requests: 2000 total, 2000 started, 2000 done, {succeeded} succeeded, 0 failed, 0 errored, 0 timeout
+requests: {total} total, {total} started, {total} done, {succeeded} succeeded, 0 failed, 0 errored, 0 timeout
 status codes: {succeeded} 2xx, 0 3xx, 0 4xx, 0 5xx
 traffic: 9.61MB (10074432) total, 23.77KB (24336) headers (space savings 93.28%), 84.00KB ({data}) data
 """

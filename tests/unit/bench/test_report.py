@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from bench import report as bench_report
 from bench import tables
-from bench.report import COLUMNS, COMPARED, Report, Spread
+from bench.report import Report
+from bench.result import COLUMNS, COMPARED, Result, Spread
 from tests.unit.bench.reports import report
 
 
 def test_a_ratio_is_made_of_the_subjects_of_one_pair() -> None:
-    unary, _, bridge, start, _ = report().results
+    unary, _, grpcio, start, _ = report().results
     assert unary.ratios("calls_per_cpu_second") == [0.5, 1.5, 0.8]
     assert unary.ratios("p50_ms") == [2.0, 3.0]  # in the other round the gateway has none
     assert start.ratios("ready_ms") == [9.0, 8.0]  # in the other round there was no Envoy
-    assert bridge.ratios("calls_per_cpu_second") == []
+    assert grpcio.ratios("calls_per_cpu_second") == []
     assert unary.compared()["work per CPU-second"] == Spread(0.5, 0.8, 1.5, 3)
     assert list(unary.compared()) == ["work per CPU-second", "p50 at 70 % load", "p99 at 70 % load", "RSS"]
 
 
 def test_nothing_is_divided_by_nothing() -> None:
-    result = bench_report.Result("idle", "", "memory", [{"gateway": {"x": 1.0}, "envoy": {"x": 0.0}}])
+    result = Result("idle", "", "memory", [{"gateway": {"x": 1.0}, "envoy": {"x": 0.0}}])
     assert result.ratios("x") == []
 
 

@@ -9,10 +9,8 @@ import pytest
 from bench import run
 from bench.cases import Case
 from bench.harness import Effort, Harness
-from bench.load import h2load, wrk
 from bench.process import BenchError
-from bench.report import Figures
-from bench.world import World
+from bench.result import Figures
 
 BOTH = ["gateway", "envoy"]
 
@@ -68,17 +66,31 @@ def test_what_was_not_begun_in_time_is_told() -> None:
     assert report.failures == ["x, gateway: not measured: -1 s were over"]
 
 
-def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(tmp_path)
-    calls = Case("x", "", "calls", lambda *_: {})
-    over_http2 = Case("x", "", "calls", lambda *_: {}, http2=True)
-    monkeypatch.setattr(World, "without_http2", lambda _self: "no front")
-    for module in (wrk, h2load):
-        monkeypatch.setattr(module, "find", lambda: Path("there"))
-    assert run.missing(calls, world) == ""
-    assert run.missing(over_http2, world) == "no front"
-    for module in (wrk, h2load):
-        monkeypatch.setattr(module, "find", lambda: None)
-    assert run.missing(calls, world) == "not measured: wrk is missing"
-    assert run.missing(over_http2, world) == "not measured: h2load is missing"
-    assert run.missing(Case("x", "", "start", lambda *_: {}), world) == ""
+def test_a_case_sees_what_the_round_has_so_far() -> None:
+    seen: list[object] = []
+
+    def measure(harness: Harness, subject: str) -> Figures:
+        seen.append({name: dict(pair) for name, pair in harness.round.items()})
+        return {"ready_ms": float(len(seen))}
+
+    cases = [Case(name, name, "start", measure) for name in ("x", "y")]
+    run.measure(cases, BOTH, Effort(rounds=2), float("inf"))
+    assert seen[3] == {
+        "x": {"gateway": {"ready_ms": 1.0}, "envoy": {"ready_ms": 2.0}},
+        "y": {"gateway": {"ready_ms": 3.0}},
+    }
+    assert seen[4] == {"x": {}}  # nothing of the round before
+
+
+def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    needy = Case("x", "", "calls", lambda *_: {}, tools=("wrk", "nghttpd"))
+    for tool in run.TOOLS:
+        monkeypatch.setitem(run.TOOLS, tool, lambda: Path("there"))
+    assert run.missing(needy) == ""
+    monkeypatch.setitem(run.TOOLS, "nghttpd", lambda: None)
+    assert run.missing(needy) == "not measured: nghttpd missing"
+    monkeypatch.setitem(run.TOOLS, "wrk", lambda: None)
+    assert run.missing(needy) == "not measured: wrk and nghttpd missing"
+    assert run.missing(Case("x", "", "start", lambda *_: {})) == ""
+    with pytest.raises(BenchError, match="wrk and nghttpd missing"):
+        run.profile(needy, Effort())

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.load import paced, streams, wrk
-from bench.load.http1 import Http1, request
+from bench.load import paced, wrk
+from bench.load.http1 import Http1
 from bench.load.traffic import Traffic
 from bench.process import BenchError
 from tests.unit.bench.answers import REPLY, REQUEST, answering, chunked, plain, trailer
@@ -117,58 +117,3 @@ class TestWrk:
         async with answering(plain(trailer(0))) as url:
             outcome = await asyncio.to_thread(wrk.send, url, traffic, connections=2, seconds=1, folder=tmp_path)
         assert outcome.overdrawn >= outcome.calls - 2
-
-
-SIZE = len(REPLY)
-STREAM = request("/a.B/C", REQUEST, {}, keep=False)
-IDLE = request("/a.B/C", REQUEST, {})
-
-
-@pytest.mark.parametrize("answer", [plain(REPLY + trailer(0)), chunked(REPLY[:3], REPLY[3:] + trailer(0))])
-async def test_a_stream_is_read_to_its_end(answer: bytes) -> None:
-    async with answering(answer) as url:
-        await streams.read_to_end(url, STREAM, 2, SIZE)
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (chunked(REPLY, trailer(4)), "did not end with grpc-status 0: .*grpc-status:4"),
-        (chunked(trailer(0)), "did not end with grpc-status 0"),
-        (chunked(b"z"), "bytes long, not 6"),
-        (chunked(REPLY * 2, trailer(0)), "did not end with grpc-status 0"),
-        (chunked(REPLY), "bytes long, not 6"),
-        (chunked(REPLY, trailer(0))[:-5], "cut off"),
-        (b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n", "answered with HTTP/1.1 403"),
-    ],
-    ids=[
-        "failed",
-        "all messages missing",
-        "a message missing",
-        "a message too many",
-        "no trailer frame",
-        "cut off",
-        "refused",
-    ],
-)
-async def test_a_stream_that_fails_is_no_figure(answer: bytes, said: str) -> None:
-    async with answering(answer) as url:
-        with pytest.raises(BenchError, match=said):
-            await streams.read_to_end(url, STREAM, 2, SIZE)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [plain(b""), plain(trailer(16)), chunked(trailer(16)), chunked(REPLY, trailer(0))],
-    ids=["empty", "refused", "refused in chunks", "over"],
-)
-async def test_a_stream_that_never_began_is_not_idle(answer: bytes) -> None:
-    async with answering(answer) as url:
-        with pytest.raises(BenchError, match="ended before its first message"):
-            async with asyncio.timeout(5), streams.held_open(url, IDLE, 2):
-                pytest.fail("it counts as open")
-
-
-async def test_an_idle_stream_is_open_and_silent() -> None:
-    async with answering(chunked(REPLY)[: -len(b"0\r\n\r\n")]) as url, streams.held_open(url, IDLE, 2):
-        pass

@@ -4,26 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from bench import world as bench_world
-from bench.world import DEMO_SERVICE, ROLE, SERVICE, SMALL, World
+from bench.cases import IDLE_H2
+from bench.methods import METHODS
+from bench.world import ROLE, World
 from gateway import check
 from gateway.envoy import render
 from gateway.permit import Subject
 from gateway.policy.tokens import TokenVerifier
-from gateway.settings import Listener, Problem, SettingsError
 from gateway.settings import load as load_settings
 
 
-@pytest.mark.parametrize("with_descriptors", [True, False])
-async def test_gateway_accepts_configuration_and_tokens(tmp_path: Path, with_descriptors: bool) -> None:
+@pytest.mark.parametrize("transport", ["auto", "grpcio"])
+async def test_gateway_accepts_configuration_and_tokens(tmp_path: Path, transport: str) -> None:
     world = World(tmp_path)
-    path = world.configuration(50051, (SERVICE, DEMO_SERVICE), with_descriptors=with_descriptors)
-    settings = load_settings(path)
+    settings = load_settings(world.configuration(50051, transport))
     assert [*check.certificate_problems(settings), *check.descriptor_file_problems(settings)] == []
     catalog = check.read_catalog(settings)
-    assert (catalog is not None) == with_descriptors
-    if catalog is not None:
-        assert f"/{SERVICE}/{SMALL}".encode() in catalog.unary
+    assert catalog is not None
+    assert catalog.unary == {method.path.encode() for method in METHODS if not method.streams}
+    assert settings.limits.max_calls > IDLE_H2.connections * IDLE_H2.streams
+    assert settings.listeners[1].http2
     first, second = world.tokens(2)
     assert first != second
     verifier = TokenVerifier(settings.auth)
@@ -36,8 +36,7 @@ async def test_gateway_accepts_configuration_and_tokens(tmp_path: Path, with_des
 
 def test_envoy_gets_the_whole_policy(tmp_path: Path) -> None:
     """Without its cache Envoy would check a signature for every call, and without its log it would do less."""
-    path = World(tmp_path).configuration(50051, (SERVICE, DEMO_SERVICE), with_descriptors=True)
-    text = render(load_settings(path)).text
+    text = render(load_settings(World(tmp_path).configuration(50051))).text
     for part in ("jwt_cache_config", "envoy.filters.http.rbac", "envoy.filters.http.cors", "access_log"):
         assert part in text
 
@@ -45,38 +44,5 @@ def test_envoy_gets_the_whole_policy(tmp_path: Path) -> None:
 def test_variants_of_the_configuration_are_files_of_their_own(tmp_path: Path) -> None:
     """What Envoy's is made of may not change under it."""
     world = World(tmp_path)
-    paths = {
-        world.configuration(port, (SERVICE,), with_descriptors=descriptors, http2=http2)
-        for port in (1, 2)
-        for descriptors in (True, False)
-        for http2 in (True, False)
-    }
-    assert len(paths) == 8
-
-
-@pytest.mark.parametrize(
-    ("key", "said"),
-    [("", ""), ("listeners[1].http2", "no HTTP/2 front"), ("listeners[1].bind", "")],
-    ids=["built", "not-built", "other-problem"],
-)
-def test_http2_is_measured_once_the_gateway_accepts_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, said: str
-) -> None:
-    seen: list[Path] = []
-
-    def load(path: Path) -> None:
-        seen.append(path)
-        if key:
-            raise SettingsError([Problem(key, None, "not supported yet")])
-
-    monkeypatch.setattr(bench_world, "load_settings", load)
-    reason = World(tmp_path).without_http2()
-    assert said in reason
-    assert bool(said) == bool(reason)
-    assert "http2: true" in seen[0].read_text()
-
-
-def test_this_gateway_answers_the_question_about_http2(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    accepted = Listener.model_fields["http2"].annotation is bool and not Listener.model_fields["http2"].metadata
-    assert bool(world.without_http2()) != accepted
+    paths = {world.configuration(port, transport) for port in (1, 2) for transport in ("auto", "grpcio")}
+    assert len(paths) == 4

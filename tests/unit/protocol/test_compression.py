@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.protocol.compression import decompress
+from gateway.protocol.compression import OPENED, CompressedSizes, decompress
+from gateway.protocol.frames import COMPRESSED, frame
 from gateway.protocol.status import Code, WireError
 
 COMPRESSORS: dict[bytes, Callable[[bytes], bytes]] = {
@@ -79,3 +80,36 @@ def test_gzip_members_are_bounded() -> None:
 @pytest.mark.parametrize("encoding", [b"", b"br", b"zstd", b"GZIP", b"snappy", b"gzip, gzip"])
 def test_unknown_encoding(encoding: bytes) -> None:
     assert refused(encoding, b"") == Code.UNIMPLEMENTED
+
+
+def judged(encoding: bytes, body: bytes, size: int, limit: int = 1000) -> Code | None:
+    """What is found wrong with a body that passes in chunks of `size` bytes."""
+    sizes = CompressedSizes(encoding, limit)
+    try:
+        for start in range(0, len(body), size):
+            sizes.feed(body[start : start + size])
+    except WireError as error:
+        return Code(error.status.code)
+    return None
+
+
+@pytest.mark.parametrize("encoding", sorted(OPENED))
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_messages_that_pass_by_are_measured_as_they_are_once_opened(encoding: bytes, size: int) -> None:
+    pack = COMPRESSORS[encoding]
+    fits, too_large = frame(pack(bytes(1000)), COMPRESSED), frame(pack(bytes(1001)), COMPRESSED)
+    assert len(too_large) < 100
+    assert judged(encoding, fits * 3, size) is None
+    assert judged(encoding, fits + frame(b"plain") + too_large, size) == Code.RESOURCE_EXHAUSTED
+    assert judged(encoding, fits + frame(b"not packed", COMPRESSED), size) == Code.INTERNAL
+    assert judged(encoding, fits + too_large[:-1], size) is None  # it is judged when it is whole
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_plain_messages_among_packed_ones_are_not_opened(size: int) -> None:
+    assert judged(b"gzip", frame(b"plain") + frame(b""), size) is None
+    assert judged(b"gzip", frame(bytes(1001)), size) == Code.RESOURCE_EXHAUSTED
+
+
+def test_what_can_be_opened() -> None:
+    assert OPENED == {b"gzip", b"deflate"}

@@ -49,6 +49,41 @@ def test_not_a_call(content_type: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content_type", "codec"),
+    [
+        (b"application/grpc", b""),
+        (b"application/grpc+proto", b"+proto"),
+        (b" Application/GRPC+json; charset=utf-8", b"+json"),
+        (b"application/grpc;", b""),
+    ],
+)
+@pytest.mark.parametrize("accept", [None, b"application/grpc-web-text"])
+def test_a_native_call_where_there_are_trailers(content_type: bytes, codec: bytes, accept: bytes | None) -> None:
+    call = parse(content_type, accept, trailers=True)
+    assert call == CallType(False, False, codec, native=True)
+    assert call is not None
+    assert call.upstream == call.reply == b"application/grpc" + codec
+    assert parse(content_type, accept, trailers=False) is None
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *(b"application/grpc+", b"application/grpc-", b"application/grpcx", b"application/grpc+a b"),
+        *(b"application/grpc, application/grpc", b"application/grpc-web-texts", b"text/plain; x=application/grpc", b""),
+    ],
+)
+def test_not_a_native_call(content_type: bytes) -> None:
+    assert parse(content_type, None, trailers=True) is None
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_trailers_change_nothing_for_grpc_web(text: bool) -> None:
+    content_type = b"application/grpc-web-text+proto" if text else b"application/grpc-web+proto"
+    assert parse(content_type, None, trailers=True) == parse(content_type, None) == CallType(text, text, b"+proto")
+
+
+@pytest.mark.parametrize(
     ("accept", "reply_text"),
     [
         (b"application/grpc-web-text", True),

@@ -9,6 +9,7 @@ from gateway.protocol.metadata import (
     decode_binary,
     encode_binary,
     forwarded,
+    is_carried,
     reply_metadata,
     request_metadata,
 )
@@ -31,13 +32,13 @@ DROPPED_ON_REQUEST = b"""
     connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade
     http2-settings expect host content-length content-type content-encoding accept accept-encoding accept-language
     accept-charset origin referer sec-fetch-mode sec-ch-ua sec-websocket-key access-control-request-method cookie
-    x-grpc-web grpc-status grpc-message grpc-status-details-bin grpc-previous-rpc-attempts grpc-internal-x forwarded
+    x-grpc-web grpc-status grpc-message grpc-status-details-bin grpc-previous-rpc-attempts grpc-internal-x grpc-timeout forwarded
     x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-client-cert x-real-ip
     x-envoy-upstream-rq-timeout-ms x-envoy-retry-on x-envoy-original-path x-envoy-a-bin
 """.split()
 
 CROSS_ON_REQUEST = b"""
-    grpc-timeout grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin authorization traceparent x-user-agent
+    grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin authorization traceparent x-user-agent
     acceptance secret dnt x-api-key a.b-c.1 x-forwarded x-envoy x-envoys
 """.split()
 
@@ -198,8 +199,19 @@ def test_reply_headers_that_cross(name: bytes) -> None:
     assert reply_metadata([(name, b"a, b"), (name, b"c")]) == [(name, b"a, b"), (name, b"c")]
 
 
-@pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\rb", b"\0"])
-def test_reply_values_that_could_split_are_left_out(value: bytes) -> None:
+@pytest.mark.parametrize("value", [b"", b"a\tb", bytes(range(0x20, 0x7F)), bytes(range(0x80, 0x100)), "grün".encode()])
+def test_values_that_a_header_can_have(value: bytes) -> None:
+    assert is_carried(value)
+
+
+@pytest.mark.parametrize("byte", [*range(0x09), *range(0x0A, 0x20), 0x7F])
+def test_control_characters_are_no_value_of_a_header(byte: int) -> None:
+    assert not is_carried(b"a%cb" % byte)
+    assert not is_carried(bytes((byte,)))
+
+
+@pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\nb", b"a\rb", b"\0", b"a\x01", b"a\x7fb"])
+def test_reply_values_that_no_header_can_have_are_left_out(value: bytes) -> None:
     assert reply_metadata([(b"x-a", b"1"), (b"x-b", value), (b"x-c", b"2")]) == [(b"x-a", b"1"), (b"x-c", b"2")]
 
 

@@ -1,6 +1,16 @@
 import pytest
 
-from gateway.protocol.status import MAX_MESSAGE, OK, Code, Status, WireError, decode_message, encode_message, from_http
+from gateway.protocol.status import (
+    MAX_MESSAGE,
+    OK,
+    Code,
+    Status,
+    WireError,
+    decode_message,
+    encode_message,
+    from_http,
+    from_reset,
+)
 
 
 def test_codes_are_those_of_grpc() -> None:
@@ -24,6 +34,17 @@ def test_wire_error_carries_the_answer() -> None:
 )
 def test_code_for_a_reply_without_grpc_status(http_status: int, code: int) -> None:
     assert from_http(http_status) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        *[(0x0, 13), (0x1, 13), (0x2, 13), (0x3, 13), (0x4, 13), (0x5, 13), (0x6, 13), (0x7, 14), (0x8, 1), (0x9, 13)],
+        *[(0xA, 13), (0xB, 8), (0xC, 7), (0xD, 13), (0xE, 13), (0xFFFFFFFF, 13)],
+    ],
+)
+def test_code_for_a_stream_that_was_reset(error: int, code: int) -> None:
+    assert from_reset(error) == code
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 from gateway.protocol.frames import PREFIX_SIZE, TRAILERS, FrameSplitter, frame
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import OK, Code, Status
-from gateway.protocol.trailers import decode, encode, read_status
+from gateway.protocol.trailers import decode, encode, fields, read_status
 
 
 def block(data: bytes) -> bytes:
@@ -39,6 +39,8 @@ def test_empty_message_is_left_out_and_empty_details_are_not() -> None:
         (b"x", b"a\ngrpc-status:0"),
         (b"x", b"a\rb"),
         (b"x", b"a\0b"),
+        (b"x", b"a\x01b"),
+        (b"x", b"a\x7f"),
         (b"x\r\ngrpc-status", b"0"),
         (b"x:grpc-status", b"0"),
         (b":status", b"200"),
@@ -48,6 +50,28 @@ def test_empty_message_is_left_out_and_empty_details_are_not() -> None:
 )
 def test_nothing_splits_the_block_or_says_the_status_again(header: tuple[bytes, bytes]) -> None:
     assert block(encode(Status(7), [header, (b"kept", b"1")])) == b"grpc-status:7\r\nkept:1\r\n"
+    assert fields(Status(7), [header, (b"kept", b"1")]) == [(b"grpc-status", b"7"), (b"kept", b"1")]
+
+
+def test_trailers_of_http() -> None:
+    metadata = [(b"x-b", b"2"), (b"X-A", b"1"), (b"x-b", b"a\tb"), (b"x-bin", b"AAE")]
+    assert fields(Status(5, "Ä 100%\n", b"\0\1"), metadata) == [
+        (b"grpc-status", b"5"),
+        (b"grpc-message", b"%C3%84 100%25%0A"),
+        (b"grpc-status-details-bin", b"AAE"),
+        (b"x-b", b"2"),
+        (b"x-a", b"1"),
+        (b"x-b", b"a\tb"),
+        (b"x-bin", b"AAE"),
+    ]
+    assert fields(OK, []) == [(b"grpc-status", b"0")]
+    assert fields(Status(0, "", b""), ()) == [(b"grpc-status", b"0"), (b"grpc-status-details-bin", b"")]
+
+
+def test_the_frame_and_the_trailers_say_the_same() -> None:
+    status, metadata = Status(9, "no: 100 %", b"why"), [(b"x-a", b"1"), (b"x-a", b"2"), (b"x y", b"3")]
+    lines = b"".join(b"%b:%b\r\n" % field for field in fields(status, metadata))
+    assert block(encode(status, metadata)) == lines
 
 
 def test_names_are_lower_case() -> None:

@@ -31,6 +31,7 @@ from gateway.protocol.frames import FrameWalker
 from gateway.protocol.metadata import Header, Headers, forwarded, request_metadata
 from gateway.protocol.status import Code, Status, WireError
 
+NOT_GRPC = Status(Code.INTERNAL, "the backend sent a reply that is not gRPC")
 HOLD_LIMIT = 256 * 1024  # bytes of a request body kept while the gate decides
 
 
@@ -45,9 +46,9 @@ class Call:
 
     __slots__ = (
         "_decoder", "_expires_at", "_gate_entered", "_head_sent", "_held", "_held_size", "_moved_at", "_moved_bytes",
-        "_reply_walker", "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream", "deadline",
-        "downstream", "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen", "started",
-        "status", "subject",
+        "_reply_encoded", "_reply_walker", "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream",
+        "deadline", "downstream", "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen",
+        "started", "status", "subject",
     )  # fmt: skip
 
     def __init__(self, head: CallHead, downstream: Downstream, road: Roadside) -> None:
@@ -71,6 +72,7 @@ class Call:
         self._held_size = 0
         self._request_ended = False
         self._head_sent = False
+        self._reply_encoded = False  # the backend has named an encoding of its messages
         self._gate_entered = False
         self._timer: Timer | None = None
         self._expires_at: float | None = None  # seconds since the epoch
@@ -229,6 +231,7 @@ class Call:
         """The backend's response headers, cleaned by `reply_metadata`."""
         if self._state is State.OPEN and not self._head_sent:
             self._head_sent = True
+            self._reply_encoded = any(name == b"grpc-encoding" and value != b"identity" for name, value in metadata)
             self.downstream.send_head(metadata)
 
     def reply_bytes(self, data: bytes) -> None:
@@ -242,6 +245,9 @@ class Call:
             return
         if not self._head_sent:
             self.reply_head([])
+        if self._reply_walker.compressed and not self._reply_encoded:
+            self.fail(NOT_GRPC, "bad_reply")
+            return
         self._send(data)
 
     def reply_end(self, status: Status, metadata: Headers) -> None:
@@ -335,4 +341,4 @@ def _of_backend(error: WireError) -> Status:
     """A broken reply is not the client's fault: INTERNAL, whatever the frame walker calls it, save a size limit."""
     if error.status.code == Code.RESOURCE_EXHAUSTED:
         return Status(Code.RESOURCE_EXHAUSTED, "a message of the reply is larger than this gateway allows")
-    return Status(Code.INTERNAL, "the backend sent a reply that is not gRPC")
+    return NOT_GRPC

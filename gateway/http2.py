@@ -240,7 +240,7 @@ class Link(asyncio.Protocol):
     # -- the connection ------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """About once a second, with the loop's time."""
+        """About once a second, with the loop's time. Servers of gRPC hang up on pings without a stream."""
         for stream_id, since in self._unfinished.items():
             if since is not None and now - since >= GRACE:
                 self.reset(stream_id, NO_ERROR)
@@ -253,7 +253,7 @@ class Link(asyncio.Protocol):
             elif now - self._pinged_at > PING_TIMEOUT:
                 log.info("connection_dead", peer=self.peer_name)
                 self.transport.abort()
-        elif self._keepalive is not None and now - self.heard_at >= self._keepalive:
+        elif self._keepalive is not None and self.streams and now - self.heard_at >= self._keepalive:
             self._pinged_at = now
             self.ping()
 

@@ -12,10 +12,11 @@ from gateway.envoy.routes import call_headers, route_configuration
 from gateway.envoy.tokens import Uris
 from gateway.envoy.tracing import tracing
 from gateway.front.connection import HEAD_TIMEOUT, MAX_HEAD
+from gateway.front.http2 import CONNECTION_WINDOW
+from gateway.http2 import MAX_STREAMS, STREAM_WINDOW
 from gateway.settings import Listener, ListenerTls, Settings
 
 VERSIONS = {"TLSv1.2": "TLSv1_2", "TLSv1.3": "TLSv1_3"}
-MAX_STREAMS = 1000  # of one HTTP/2 connection
 
 
 def listener_name(index: int) -> str:
@@ -72,7 +73,11 @@ def _connection_manager(index: int, listener: Listener, settings: Settings, file
         stat_prefix=listener_name(index),
         codec_type=said("AUTO" if listener.http2 else "HTTP1", f"{key}.http2"),
         http_protocol_options={"allow_absolute_url": False},
-        http2_protocol_options={"max_concurrent_streams": MAX_STREAMS},
+        http2_protocol_options={
+            "max_concurrent_streams": MAX_STREAMS,
+            "initial_stream_window_size": STREAM_WINDOW,
+            "initial_connection_window_size": CONNECTION_WINDOW,
+        },
         common_http_protocol_options={
             "idle_timeout": seconds(HEAD_TIMEOUT),
             "headers_with_underscores_action": said("REJECT_REQUEST", why="x_user_id would pass for x-user-id"),

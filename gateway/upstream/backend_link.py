@@ -21,6 +21,8 @@ CONNECTION_WINDOW = 1024 * 1024 * 1024
 # The engine never tells of the beginning of a DATA frame whose stream is reset in its middle, so it cannot be given
 # back. Half of the window may be due without having been given back yet; beyond this the connection is replaced.
 LOST = CONNECTION_WINDOW // 4 * 3
+# With TLS 1.3 a backend refuses a client certificate after the handshake is done here.
+CLOSED_AT_ONCE = "the backend closed the connection at once: does it accept the gateway's certificate?"
 LAST_STREAM = 2**30  # of a connection; it is replaced long before its numbers end
 
 
@@ -114,7 +116,7 @@ class BackendLink(Link):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
-            self.ready.set_exception(ConnectError(_reason(exc) if exc else "the backend closed the connection"))
+            self.ready.set_exception(ConnectError(_reason(exc) if exc else CLOSED_AT_ONCE))
         if not self.retired:
             self.retired = True
             self._keeper.left(self)

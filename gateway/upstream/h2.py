@@ -113,13 +113,13 @@ class H2Stream:
         if not self._id:
             self._again()
             return
+        if self._held:
+            self._held = False
+            self._reply.resume_request()
         for data in self._kept or ():
             link.send(self._id, data)
         if self._ended:
             link.end(self._id)
-        if self._held:
-            self._held = False
-            self._reply.resume_request()
 
     def fail(self, status: Status) -> None:
         """There is no connection."""

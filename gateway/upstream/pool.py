@@ -35,6 +35,7 @@ BACKOFF, BACKOFF_GROWTH, BACKOFF_MOST, JITTER = 0.2, 1.6, 5.0, 0.2
 STOOD = 1.0  # seconds after which a connection counts as one that stood
 MAX_WAITING = 1000  # calls that wait for a connection or for room on one
 CLOSE_TIMEOUT = 1.0  # seconds for goodbyes
+LOCAL = "localhost"  # the name of a Unix socket, unless `server_name` gives another
 
 UNREACHABLE = Status(Code.UNAVAILABLE, "the backend cannot be reached")
 CROWDED = Status(Code.UNAVAILABLE, "too many calls wait for the backend")
@@ -135,6 +136,9 @@ class Pool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        waiting, self.waiting = self.waiting, {}
+        for call in waiting:
+            call.fail(UNREACHABLE)
         links = tuple(self._links)
         for link in links:
             link.close()
@@ -184,15 +188,19 @@ class Pool:
     # -- addresses -----------------------------------------------------------------------------------------------
 
     async def _resolve(self, target: Target) -> None:
+        delay = RESOLVE_AGAIN
         while True:
+            wait = RESOLVE_INTERVAL
             try:
                 self._settle(target, await resolver.resolve(target))
+                delay = RESOLVE_AGAIN
             except OSError as error:
                 self._fell_short(target.text, error.strerror or str(error))
+                wait, delay = delay, min(delay * 2, RESOLVE_INTERVAL)
             self._unresolved.discard(target)
             self._give_up_waiting()
             try:
-                async with asyncio.timeout(RESOLVE_INTERVAL):
+                async with asyncio.timeout(wait):
                     await self._resolve_now.wait()
                 self._resolve_now.clear()
                 await asyncio.sleep(RESOLVE_AGAIN)
@@ -219,6 +227,8 @@ class Pool:
             place.wake.clear()
             try:
                 link = await dial(place.address, self._dialling(place.target), place)
+                if link.retired:
+                    raise ConnectError("the backend took its leave at once")  # noqa: TRY301
             except ConnectError as error:
                 if place.problem != str(error):
                     place.problem = str(error)
@@ -259,7 +269,7 @@ class Pool:
 
     def _dialling(self, target: Target) -> Dialling:
         tls = self._settings.tls
-        name = (tls.server_name if tls is not None else None) or target.host
+        name = (tls.server_name if tls is not None else None) or target.host or LOCAL  # without one, none is checked
         authority = tls.server_name if tls is not None and tls.server_name else target.authority
         prelude = [
             (b":method", b"POST"),

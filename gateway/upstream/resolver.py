@@ -55,5 +55,8 @@ async def resolve(target: Target) -> list[Address]:
     """At least one address, without repeats, as the resolver orders them. Raises OSError."""
     if target.path:
         return [Address("", 0, target.path)]
-    found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError(f"no name of a host: {target.host}") from None
     return list(dict.fromkeys(Address(str(place[0]), target.port) for *_, place in found))

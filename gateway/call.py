@@ -45,10 +45,10 @@ class Call:
     """One call. Make it, `start` it, feed it what arrives at the two ends."""
 
     __slots__ = (
-        "_decoder", "_expires_at", "_gate_entered", "_head_sent", "_held", "_held_size", "_moved_at", "_moved_bytes",
-        "_reply_encoded", "_reply_walker", "_request_ended", "_request_walker", "_road", "_state", "_timer", "_upstream",
-        "deadline", "downstream", "ended", "head", "permitted", "reason", "reply_bytes_seen", "request_bytes_seen",
-        "started", "status", "subject",
+        "_decoder", "_expires_at", "_gate_entered", "_head_sent", "_held", "_held_size", "_moved_at",
+        "_moved_bytes", "_reply_encoded", "_reply_walker", "_request_ended", "_request_walker", "_road", "_state",
+        "_timer", "_upstream", "deadline", "downstream", "ended", "head", "permitted", "reason", "reply_bytes_seen",
+        "request_bytes_seen", "started", "status", "subject",
     )  # fmt: skip
 
     def __init__(self, head: CallHead, downstream: Downstream, road: Roadside) -> None:

@@ -9,7 +9,8 @@ Rules
 - Received bytes open the peer's windows again only when the stream says that it has consumed them.
 - A stream is told when `SEND_BUFFER` of its bytes wait, and again when there is room; while the transport is full
   nothing more is taken out of the streams.
-- What a peer may ask for is bounded (`LIMITS`); who asks for more loses the connection, and nobody else notices.
+- What a peer may ask for is bounded (`LIMITS`, `PATIENCE`); who asks for more loses the connection, and nobody else
+  notices. Who sends much at once is read on in the next turn, after everybody else.
 - A stream may send before it has heard that its peer has reset it: what is for nobody any more is dropped.
 """
 
@@ -47,6 +48,7 @@ WRITE_BUFFER = 256 * 1024  # bytes in the transport that wait for the socket
 GRACE = 1.0  # seconds for the rest of a request that is answered: some clients take a reset for a failure
 PING_TIMEOUT = 20.0  # seconds for the answer to a PING
 CLOSE_TIMEOUT = 5.0  # seconds for the last bytes of a connection that is closed
+CROWD = 8  # events that a connection may have of its own; calls have four for each stream: more are small messages
 MAX_STREAMS = 128  # of one connection at once
 MAX_HEADER_LIST = 64 * 1024  # bytes of one header list (RFC 9113, section 6.5.2)
 
@@ -61,6 +63,9 @@ LIMITS = {
     "stream_reset_rate_limit": (1000, 100),
     "glitch_rate_limit": (1000, 100),
 }
+PATIENCE, PATIENCE_RATE = 1000, 100  # frames about the connection itself: at once, and more of them per second
+PATIENCE_SENT = 4  # more of them for each piece of data that is sent: a peer may acknowledge it with two or three
+TURN = 64 * 1024  # bytes read in one turn of the loop, after which others have theirs
 CONFIGURATION = Configuration(auto_window_update=False, peer_max_concurrent_streams=100, **LIMITS)  # type: ignore[arg-type]
 
 SETTINGS = {Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW, Setting.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST}
@@ -116,6 +121,9 @@ class Link(asyncio.Protocol):
         self._close_at: float | None = None
         self._flushing = False  # a flush is on its way
         self._stuck = False  # the transport is full
+        self._resting = False  # it was read enough in this turn
+        self._patience = PATIENCE
+        self._owed = 0  # bytes received that nobody has consumed yet
         self._last_id = 0  # of the newest stream
         self._flushed_id = 0  # of the newest stream whose request has left
         self._full: set[int] = set()  # streams that were told so
@@ -133,6 +141,8 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._loop.time()
+        if len(data) >= TURN:
+            self._rest()
         engine = self._engine
         try:
             engine.receive_data(data)
@@ -141,6 +151,21 @@ class Link(asyncio.Protocol):
                 self.flush_soon()
         except NGH2Error as error:
             self._give_up(error)
+
+    def _rest(self) -> None:
+        if not self._resting:
+            self._resting = True
+            self.transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._resting = False
+        if self.wants_to_read and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    @property
+    def wants_to_read(self) -> bool:
+        return not self._resting
 
     def eof_received(self) -> bool:
         return False  # who has closed one half is gone
@@ -185,6 +210,7 @@ class Link(asyncio.Protocol):
         except NGH2Error:
             return
         self.flush_soon()
+        self._patience += PATIENCE_SENT
         if engine.queued_body_size() > SEND_BUFFER and engine.queued_body_size(stream_id) > SEND_BUFFER:
             self._tell_full(stream_id)
 
@@ -213,6 +239,7 @@ class Link(asyncio.Protocol):
 
     def consumed(self, stream_id: int, size: int) -> None:
         """So many bytes need no room any more. Right also after the stream is closed."""
+        self._owed -= size
         try:
             self._engine.acknowledge_received_data(size, stream_id)
         except NGH2Error:
@@ -233,14 +260,21 @@ class Link(asyncio.Protocol):
         return self._loop.time()
 
     @property
-    def taken_window(self) -> int:
-        """Bytes of the connection's window that the peer cannot send for now."""
-        return self._window - self._engine.local_window_size
+    def missing_window(self) -> int:
+        """Bytes of the connection's window that the peer cannot send, though nobody owes them.
+
+        Up to half of the window they may be due all the same, for the engine gives back in large pieces. The engine
+        also loses the beginning of a DATA frame whose stream is reset in its middle.
+        """
+        return self._window - self._engine.local_window_size - self._owed
 
     # -- the connection ------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """About once a second, with the loop's time. Servers of gRPC hang up on pings without a stream."""
+        self._patience = min(PATIENCE, self._patience + PATIENCE_RATE)
+        if not self.closing and self.missing_window > self._window // 4 * 3:
+            self.worn_out()
         for stream_id, since in self._unfinished.items():
             if since is not None and now - since >= GRACE:
                 self.reset(stream_id, NO_ERROR)
@@ -248,7 +282,7 @@ class Link(asyncio.Protocol):
             if now >= self._close_at:
                 self.transport.abort()
         elif self._pinged_at is not None:
-            if self.heard_at > self._pinged_at:
+            if self.heard_at >= self._pinged_at:  # the loop's clock ticks in milliseconds
                 self._pinged_at = None
             elif now - self._pinged_at > PING_TIMEOUT:
                 log.info("connection_dead", peer=self.peer_name)
@@ -315,6 +349,9 @@ class Link(asyncio.Protocol):
     def stream_gone(self) -> None:
         """One stream less."""
 
+    def worn_out(self) -> None:
+        """Too much of the connection's window is lost: another one has to take its place."""
+
     # -- the engine ----------------------------------------------------------------------------------------------
 
     def flush_soon(self) -> None:
@@ -343,8 +380,11 @@ class Link(asyncio.Protocol):
 
     def _dispatch(self, events: list[Event]) -> None:
         streams = self.streams
+        if len(events) > CROWD + 4 * len(streams):
+            events = _joined(events)
         for event in events:
             if isinstance(event, DataReceived):
+                self._owed += len(event.data)
                 stream = streams.get(event.stream_id)
                 if stream is not None:
                     stream.data_received(event.data, event.end_stream)
@@ -362,15 +402,24 @@ class Link(asyncio.Protocol):
                 if stream is not None:
                     stream.trailers_received(event.headers)
             elif isinstance(event, StreamClosed):
-                stream = streams.pop(event.stream_id, None)
-                if stream is not None:
-                    self._forget(event.stream_id)
-                    stream.closed(event.error_code)
-                    self.stream_gone()
+                self._stream_closed(event)
             else:
                 self._about_connection(event)
 
+    def _stream_closed(self, event: StreamClosed) -> None:
+        stream = self.streams.pop(event.stream_id, None)
+        if stream is not None:
+            self._full.discard(event.stream_id)
+            self._unfinished.pop(event.stream_id, None)
+            stream.closed(event.error_code)
+            self.stream_gone()
+
     def _about_connection(self, event: Event) -> None:
+        self._patience -= 1
+        if self._patience < 0 and not self.closing:
+            log.info("connection_error", peer=self.peer_name, code=error_name(ENHANCE_YOUR_CALM))
+            self.close(ENHANCE_YOUR_CALM)
+            return
         if isinstance(event, SettingsReceived):
             self.max_streams = self._engine.remote_settings[Setting.MAX_CONCURRENT_STREAMS]
             self.settings_received()
@@ -400,10 +449,6 @@ class Link(asyncio.Protocol):
                 self._unfinished[stream_id] = self._loop.time()
                 self.streams[stream_id].left()
 
-    def _forget(self, stream_id: int) -> None:
-        self._full.discard(stream_id)
-        self._unfinished.pop(stream_id, None)
-
     def _give_up(self, error: NGH2Error) -> None:
         """The engine has ended in the middle: it cannot say goodbye any more, so the frame is written by hand."""
         log.info("connection_error", peer=self.peer_name, code=type(error).__name__)
@@ -416,3 +461,24 @@ class Link(asyncio.Protocol):
             self.closing = True
             self._close_at = self._loop.time() + CLOSE_TIMEOUT
             self.transport.close()
+
+
+def _joined(events: list[Event]) -> list[Event]:
+    """The DATA frames of a stream, with nothing of that stream between them, as one: small messages are many."""
+    pieces: dict[int, list[bytes]] = {}
+    joined: list[Event] = []
+    for event in events:
+        if isinstance(event, DataReceived) and not event.end_stream:
+            so_far = pieces.get(event.stream_id)
+            if so_far is None:
+                pieces[event.stream_id] = [event.data]
+            else:
+                so_far.append(event.data)
+            continue
+        stream_id = getattr(event, "stream_id", 0)
+        if stream_id in pieces:
+            joined.append(DataReceived(stream_id, b"".join(pieces.pop(stream_id)), end_stream=False))
+        joined.append(event)
+    for stream_id, data in pieces.items():
+        joined.append(DataReceived(stream_id, b"".join(data), end_stream=False))
+    return joined

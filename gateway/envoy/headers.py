@@ -26,6 +26,7 @@ BROWSERS = (
     "grpc-status",
     "origin",
     "proxy-authorization",
+    "priority",
     "referer",
     "user-agent",
     "x-grpc-web",

@@ -108,8 +108,13 @@ class BrowserLink(Link):
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.transport.resume_reading()
         super().resume_writing()
+        if self.wants_to_read:
+            self.transport.resume_reading()
+
+    @property
+    def wants_to_read(self) -> bool:
+        return super().wants_to_read and not self._stuck
 
     def settings_received(self) -> None:
         self._greeted = True
@@ -118,12 +123,12 @@ class BrowserLink(Link):
         if self.streams:
             self._used_at = now
             self._look_for_stalls(now)
-            super().tick(now)
         elif now - self._used_at >= (IDLE_TIMEOUT if self._greeted else HANDSHAKE_TIMEOUT):
             self.close()
-            self._used_at = now
-        elif self.closing:
-            super().tick(now)
+        super().tick(now)
+
+    def worn_out(self) -> None:
+        self.drain()
 
     def drain(self) -> None:
         """Finish what runs, refuse what is new, then close."""

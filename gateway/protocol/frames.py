@@ -98,8 +98,24 @@ class FrameWalker(_FrameReader):
                     self._begin(*self._open(self._prefix))
                     self._prefix = b""
             else:
-                self._begin(*self._open(data, position))
-                position += PREFIX_SIZE
+                position = self._pass_whole(data, position)
+                if end - position >= PREFIX_SIZE:
+                    self._begin(*self._open(data, position))
+                    position += PREFIX_SIZE
+
+    def _pass_whole(self, data: bytes, position: int) -> int:
+        """The position after the ordinary frames that lie whole in `data`, which streams are full of."""
+        size, most, messages = len(data), self._max_message, 0
+        last, after = size - PREFIX_SIZE, position
+        while after <= last:
+            flags, length = _unpack_from(data, after)
+            after += PREFIX_SIZE + length
+            if flags or length > most or after > size:
+                break
+            position = after
+            messages += 1
+        self.messages += messages
+        return position
 
     def _begin(self, flags: int, length: int) -> None:
         self._left = length

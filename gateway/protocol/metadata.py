@@ -25,7 +25,8 @@ _CONNECTION_LEVEL = frozenset(
 # forwarded, x-real-ip and x-forwarded-* say who the peer is, which only the gateway may say. An Envoy in front of a
 # backend takes x-envoy-* from the gateway's address for orders: to retry, to wait longer.
 _REQUEST_DROPPED = _CONNECTION_LEVEL | frozenset(
-    b"host content-length content-type content-encoding accept origin referer x-grpc-web forwarded x-real-ip".split()
+    b"host content-length content-type content-encoding accept origin referer priority x-grpc-web forwarded "
+    b"x-real-ip".split()
 )
 _REQUEST_DROPPED_PREFIXES = (b"accept-", b"sec-", b"access-control-", b"x-forwarded-", b"x-envoy-", b"grpc-")
 _REQUEST_GRPC = frozenset(b"grpc-accept-encoding grpc-encoding grpc-trace-bin grpc-tags-bin".split())

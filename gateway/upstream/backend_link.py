@@ -18,9 +18,6 @@ CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS ar
 # All calls of a gateway share few connections. Their windows together, not a smaller one of the connection, say what a
 # backend may send ahead: or some readers that stand still would stop the replies of everybody else.
 CONNECTION_WINDOW = 1024 * 1024 * 1024
-# The engine never tells of the beginning of a DATA frame whose stream is reset in its middle, so it cannot be given
-# back. Half of the window may be due without having been given back yet; beyond this the connection is replaced.
-LOST = CONNECTION_WINDOW // 4 * 3
 # With TLS 1.3 a backend refuses a client certificate after the handshake is done here.
 CLOSED_AT_ONCE = "the backend closed the connection at once: does it accept the gateway's certificate?"
 LAST_STREAM = 2**30  # of a connection; it is replaced long before its numbers end
@@ -125,10 +122,8 @@ class BackendLink(Link):
             self.closed.set_result(None)
         super().connection_lost(exc)
 
-    def tick(self, now: float) -> None:
-        super().tick(now)
-        if not self.retired and not self.streams and self.taken_window > LOST:
-            self.retire()
+    def worn_out(self) -> None:
+        self.retire()
 
 
 async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendLink:

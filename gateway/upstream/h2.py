@@ -208,8 +208,8 @@ class H2Stream:
         if self._over:
             return
         self._error = _not_grpc(headers)
-        if ended:
-            self._end(read_status(headers) or self._error or NO_STATUS, reply_metadata(headers))  # Trailers-Only
+        if ended:  # Trailers-Only
+            self.trailers_received(headers)
         elif self._error is None:
             self._reply.reply_head(reply_metadata(headers))
 
@@ -229,8 +229,12 @@ class H2Stream:
             self._end(self._without_status(), [])
 
     def trailers_received(self, headers: tuple[Header, ...]) -> None:
-        if not self._over:
-            self._end(read_status(headers) or self._without_status(), reply_metadata(headers))
+        if self._over:
+            return
+        status = read_status(headers)
+        if status is None or (self._error is not None and not status.code):
+            status = self._without_status()
+        self._end(status, reply_metadata(headers))
 
     def full(self) -> None:
         self._reply.pause_request()

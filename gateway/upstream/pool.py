@@ -34,7 +34,7 @@ RESOLVE_AGAIN = 1.0  # seconds, after a connection was lost
 BACKOFF, BACKOFF_GROWTH, BACKOFF_MOST, JITTER = 0.2, 1.6, 5.0, 0.2
 STOOD = 1.0  # seconds after which a connection counts as one that stood
 MAX_WAITING = 1000  # calls that wait for a connection or for room on one
-CLOSE_TIMEOUT = 1.0  # seconds for goodbyes
+CLOSE_TIMEOUT = 0.1  # seconds for goodbyes
 LOCAL = "localhost"  # the name of a Unix socket, unless `server_name` gives another
 
 UNREACHABLE = Status(Code.UNAVAILABLE, "the backend cannot be reached")

@@ -4,14 +4,17 @@ A call takes one way through, and its reply the same way back:
 
     browser ──▶ front/ ──▶ call.py ──▶ policy/gate.py ──▶ upstream/ ──▶ backend
 
-    protocol/   the wire, pure: frames, base64 text, metadata, timeouts, trailers, statuses, content types
+    protocol/   the wire, pure: frames, base64 text, metadata, timeouts, trailers, statuses, content types, compression
     permit.py   what the gate decides: Permit, Refusal, Subject
     request.py  a request that is not known to be a call yet, and plain HTTP answers
+    http2.py    one HTTP/2 connection, either end of it, over libnghttp2
     ends.py     what a call acts on: its two ends, the gate, what all calls share
     call.py     THE ROAD of one call, sans-IO
     policy/     who may call what: origins, tokens and their keys, permissions, the gate
-    front/      the browser's side, on aiohttp: listeners, HTTP/1.1, the operator's pages, static pages
-    upstream/   the backend's side, on grpcio: certificates, channels, streams, routes, reflection
+    front/      the browser's side: listeners, the switch between HTTP/2 (http2.py) and HTTP/1.1 (aiohttp), what a
+                request is (reception.py), the operator's pages, static pages
+    upstream/   the backend's side: certificates, routes, and two clients: HTTP/2 (h2.py, over the connections of
+                pool.py, which resolver.py and balancer.py serve) and grpcio (grpcio.py, channels.py); reflection
     observe/    logs and metrics
     settings/   the configuration file: YAML in, frozen models out
     demo/       everything a demonstration has around the gateway
@@ -22,5 +25,5 @@ A call takes one way through, and its reply the same way back:
     run.py      a gateway in a process of its own; cli/ the command line
 
 Imports point downwards only: cli, run, app, then check, reload and envoy, then front, upstream, observe and demo, then
-policy, call, ends, permit and request, protocol (import-linter in pyproject.toml keeps it so).
+policy, call, ends, then permit, request and http2, then protocol (import-linter in pyproject.toml keeps it so).
 """

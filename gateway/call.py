@@ -135,7 +135,7 @@ class Call:
         request = UpstreamRequest(metadata, self.deadline, head.type.upstream, head.encoding, head.names_encodings)
         opened = self._road.opener.open(decision, request, self)
         if isinstance(opened, Status):
-            self.fail(opened, "no_upstream")
+            self.fail(opened, "unreachable" if opened.code == Code.UNAVAILABLE else "no_upstream")
             return
         self._upstream = opened
         self._state = State.OPEN

@@ -64,7 +64,7 @@ LIMITS = {
     "glitch_rate_limit": (1000, 100),
 }
 PATIENCE, PATIENCE_RATE = 1000, 100  # frames about the connection itself: at once, and more of them per second
-PATIENCE_SENT = 4  # more of them for each piece of data that is sent: a peer may acknowledge it with two or three
+PATIENCE_SENT = 4  # more of them for each piece of data that is sent, and for 16 KiB of it: a peer acknowledges it
 TURN = 64 * 1024  # bytes read in one turn of the loop, after which others have theirs
 CONFIGURATION = Configuration(auto_window_update=False, peer_max_concurrent_streams=100, **LIMITS)  # type: ignore[arg-type]
 
@@ -210,7 +210,7 @@ class Link(asyncio.Protocol):
         except NGH2Error:
             return
         self.flush_soon()
-        self._patience += PATIENCE_SENT
+        self._patience += PATIENCE_SENT + (len(data) >> 12)
         if engine.queued_body_size() > SEND_BUFFER and engine.queued_body_size(stream_id) > SEND_BUFFER:
             self._tell_full(stream_id)
 

@@ -5,6 +5,7 @@ Rule: one event loop in one process; SIGTERM and SIGINT drain, a second one stop
 
 import asyncio
 import contextlib
+import gc
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -184,6 +185,13 @@ def _run(main: Coroutine[None, None, None]) -> None:
         runner.run(main)
 
 
+def _spare_the_collector() -> None:
+    """What is here now stays, and calls leave no cycles: looking for some took 2 to 5 % of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 async def _until_signalled(gateway: Gateway, started: Callable[[], None] | None = None) -> None:
     """Start, wait for SIGTERM or SIGINT, drain, stop. A second signal stops at once."""
     loop = asyncio.get_running_loop()
@@ -194,6 +202,7 @@ async def _until_signalled(gateway: Gateway, started: Callable[[], None] | None 
     observe_log.OUTPUT.gather(loop.call_later)
     try:
         await gateway.start()
+        _spare_the_collector()
         if started is not None:
             observe_log.OUTPUT.write_out()
             started()

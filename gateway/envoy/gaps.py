@@ -117,6 +117,10 @@ def _listener_differences(settings: Settings, files: Files) -> Iterator[Finding]
     for index, listener in enumerate(settings.listeners):
         if listener.tls is not None:
             yield _renewal(("listeners", index, "tls", "certificate"), files)
+        if listener.http2:
+            yield Finding(
+                ("listeners", index, "http2"), "native gRPC is refused with 2 (UNKNOWN): only gRPC-Web may call"
+            )
 
 
 def _renewal(key: Key, files: Files) -> Finding:

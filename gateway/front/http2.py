@@ -78,6 +78,8 @@ class BrowserLink(Link):
         self._greeted = False
         self._draining = False
         self._used_at = 0.0  # loop time when a stream was last open
+        self._last_size = 0  # of what waits in a full transport
+        self._drained_at = 0.0  # loop time when that last changed
         self.peer = ""
         self.scheme = b"http"
         self.identities: tuple[str, ...] = ()
@@ -195,6 +197,14 @@ class BrowserLink(Link):
         stall = self._front.snapshot().body_stall
         if stall is None:
             return
+        size = self.transport.get_write_buffer_size() if self._stuck else 0
+        if not size or size != self._last_size:
+            self._last_size, self._drained_at = size, now
+        elif now - self._drained_at >= stall:
+            for stream in self.streams.values():
+                stream.stalled()
+            self.transport.abort()
+            return
         for stream_id, stream in tuple(self.streams.items()):
             waiting = self.waiting(stream_id)
             stream.look_for_stall(now, waiting, stall)
@@ -252,6 +262,9 @@ class PlainExchange:
             self._moved = (waiting, now)
         elif now - since >= stall:
             self._link.reset(self._id, CANCEL)
+
+    def stalled(self) -> None:
+        """Nothing is left to do."""
 
 
 class Exchange:
@@ -324,10 +337,13 @@ class Exchange:
             self._moved = (waiting, seen, now)
         elif now - since >= stall:
             if waiting:
-                self.call.cancel("reader_stall")
+                self.stalled()
                 self._link.reset(self._id, CANCEL)
             else:
                 self.call.fail(STALLED, "body_stall")
+
+    def stalled(self) -> None:
+        self.call.cancel("reader_stall")
 
     # -- what the call says --------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Rules
 """
 
 import asyncio
+import os
 import ssl
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,8 +19,6 @@ CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS ar
 # All calls of a gateway share few connections. Their windows together, not a smaller one of the connection, say what a
 # backend may send ahead: or some readers that stand still would stop the replies of everybody else.
 CONNECTION_WINDOW = 1024 * 1024 * 1024
-# With TLS 1.3 a backend refuses a client certificate after the handshake is done here.
-CLOSED_AT_ONCE = "the backend closed the connection at once: does it accept the gateway's certificate?"
 LAST_STREAM = 2**30  # of a connection; it is replaced long before its numbers end
 
 
@@ -74,13 +73,8 @@ class BackendLink(Link):
             self.retire()
         return stream_id
 
-    @property
-    def usable(self) -> bool:
-        """The backend's SETTINGS are here."""
-        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
-
     def abandon(self) -> None:
-        """Nobody waits for it to be ready."""
+        """Nobody wants it any more."""
         self.ready.cancel()
         if self._connected:
             self.transport.abort()
@@ -113,7 +107,7 @@ class BackendLink(Link):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
-            self.ready.set_exception(ConnectError(_reason(exc) if exc else CLOSED_AT_ONCE))
+            self.ready.set_exception(ConnectError(self._why_lost(exc)))
         if not self.retired:
             self.retired = True
             self._keeper.left(self)
@@ -125,6 +119,14 @@ class BackendLink(Link):
     def worn_out(self) -> None:
         self.retire()
 
+    def _why_lost(self, error: Exception | None) -> str:
+        if error is not None:
+            return _reason(error)
+        # With TLS 1.3 a backend refuses a client certificate after the handshake is done here.
+        secure = self.transport.get_extra_info("sslcontext") is not None
+        question = ": does it accept the gateway's certificate?" if secure else ": does it want TLS?"
+        return "the backend closed the connection at once" + question
+
 
 async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendLink:
     """Connect, and wait until the backend is ready. Raises ConnectError."""
@@ -134,12 +136,14 @@ async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendL
             await _connect(address, dialling, link)
             await link.ready
     except TimeoutError:
+        link.abandon()
         raise ConnectError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
     except OSError as error:
+        link.abandon()
         raise ConnectError(_reason(error)) from None
-    finally:
-        if not link.usable:
-            link.abandon()
+    except BaseException:  # cancelled, perhaps when it was ready already
+        link.abandon()
+        raise
     return link
 
 
@@ -160,4 +164,6 @@ def _reason(error: Exception) -> str:
         return f"the backend's certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno)  # asyncio has words of its own, with the address
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

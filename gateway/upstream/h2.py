@@ -124,7 +124,7 @@ class H2Stream:
     def fail(self, status: Status) -> None:
         """There is no connection."""
         self._over = True
-        self._reply.reply_end(status, [])
+        self._reply.fail(status, "unreachable")
 
     def _head(self, link: BackendLink) -> Headers:
         request = self._request
@@ -148,7 +148,7 @@ class H2Stream:
         if self._attempts >= ATTEMPTS:
             self._end(LOST, [])
         elif (status := self._pool.place(self)) is not None:
-            self._end(status, [])
+            self.fail(status)
 
     # -- UpstreamStream ------------------------------------------------------------------------------------------
 

@@ -164,6 +164,7 @@ def _reason(error: Exception) -> str:
         return f"the backend's certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
-    if isinstance(error, OSError) and (error.errno or 0) > 0:
-        return os.strerror(error.errno)  # asyncio has words of its own, with the address
+    number = error.errno if isinstance(error, OSError) else None
+    if number is not None and number > 0:
+        return os.strerror(number)  # asyncio has words of its own, with the address
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

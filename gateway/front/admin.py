@@ -10,7 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway.front.connection import SERVER_NAME
+from gateway.front.fields import SERVER_NAME
 
 Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 

@@ -22,11 +22,11 @@ from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11, RawRequestMe
 from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a request that it could not parse
 
 from gateway.front.census import Census
+from gateway.front.fields import SERVER_NAME
 from gateway.front.identities import identities_of
 
 log = structlog.get_logger("gateway.front")
 
-SERVER_NAME = "grpcweb-gateway"  # without a version
 HEAD_TIMEOUT = 75.0  # seconds between two requests, and for the first one to be complete
 MAX_HEAD = 64 * 1024  # bytes of one request head; aiohttp limits each line and how many there are: 2 MiB together
 PATIENCE = 5.0  # seconds that a body which nobody wants is still read, so that the answer arrives
@@ -66,6 +66,24 @@ class Unframed(web.StreamResponse):
     """A response of unknown length without chunks: where the connection ends, it does (RFC 9112, section 6.3)."""
 
     _length_check = False  # aiohttp's, for bodies whose end is not its business
+
+
+class Written(web.StreamResponse):
+    """Says that the answer is written already, so that aiohttp has nothing left to do. There are two, and no state."""
+
+    def __init__(self, *, last: bool) -> None:
+        super().__init__()
+        self._last = last
+
+    @property
+    def keep_alive(self) -> bool | None:
+        return not self._last
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002 - aiohttp's
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing."""
 
 
 class Connection(web.RequestHandler):

@@ -20,7 +20,8 @@ from multidict import CIMultiDict
 from gateway.call import Call
 from gateway.ends import CallHead
 from gateway.front.census import Census
-from gateway.front.connection import SERVER_NAME, Connection, Request, Unframed
+from gateway.front.connection import Connection, Request, Unframed, Written
+from gateway.front.fields import SERVER, SERVER_NAME, date
 from gateway.front.snapshot import FrontSnapshot
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status
@@ -28,6 +29,7 @@ from gateway.request import Answer, RequestHead
 
 AT_ONCE = 48 * 1024  # bytes that a transport takes without waiting: its high-water mark is 64 KiB or more
 REPLY_BUFFER = 256 * 1024  # bytes of a reply that wait for the browser before the backend is paused
+WRITTEN, LAST = Written(last=False), Written(last=True)
 SLICE = 64 * 1024  # bytes written at once: what a reader must take to count as moving
 
 
@@ -47,7 +49,7 @@ class Http1Front:
             connection.closing = True
         try:
             response = await self._answer(request, connection)
-            if connection.closing:
+            if connection.closing and not isinstance(response, Written):
                 response.force_close()
             return response
         finally:
@@ -164,6 +166,8 @@ class Exchange:
     async def _write_reply(self) -> web.StreamResponse:
         while self._headers is None:
             await self._wait_for_news()
+        if self._ended and self._has_room(self._ready_size):
+            return self._write_whole(self._headers)
         headers = _http_headers(self._headers)
         if self._ended and self._ready_size <= SLICE:
             data = self._take()
@@ -185,6 +189,26 @@ class Exchange:
             await self._moving(response.write(piece), len(piece))
         await self._moving(response.write_eof(last), len(last))
         return response
+
+    def _write_whole(self, headers: Headers) -> Written:
+        """One write, past aiohttp's responses, which take a tenth of the time of a small call."""
+        body, last = self._take(), self._connection.closing or not self._request.keep_alive
+        head = [b"HTTP/1.1 200 OK", *[b"%b: %b" % header for header in (*headers, SERVER, date())]]
+        head.append(b"content-length: %d" % len(body))
+        if last:
+            head.append(b"connection: close")
+        transport = self._request.transport
+        if transport is None:
+            raise ConnectionResetError("the browser left")
+        transport.write(b"\r\n".join([*head, b"", body]))
+        return LAST if last else WRITTEN
+
+    def _has_room(self, size: int) -> bool:
+        """Whether the transport takes so many bytes without waiting."""
+        transport = self._request.transport
+        return transport is None or (
+            not self._connection.writing_paused and transport.get_write_buffer_size() + size <= AT_ONCE
+        )
 
     async def _prepare(self, response: web.StreamResponse) -> None:
         if self._connection.closing:
@@ -208,10 +232,7 @@ class Exchange:
 
     async def _moving(self, write: Coroutine[None, None, None], size: int) -> None:
         """Finish a write of `size` bytes; where it has to wait for the reader, only while the reader moves."""
-        transport = self._request.transport
-        if transport is None or (
-            not self._connection.writing_paused and transport.get_write_buffer_size() + size <= AT_ONCE
-        ):
+        if self._has_room(size):
             await write
             return
         try:
@@ -219,7 +240,8 @@ class Exchange:
                 await write
         except TimeoutError:
             self.call.cancel("reader_stall")
-            transport.abort()
+            if (transport := self._request.transport) is not None:
+                transport.abort()
             raise ConnectionResetError("the reader stood still") from None
 
 

@@ -13,16 +13,13 @@ Rules
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache
-from time import time
-from wsgiref.handlers import format_date_time
 
 import structlog
 
 from gateway.call import Call
 from gateway.ends import CallHead
 from gateway.front.census import Census
-from gateway.front.connection import SERVER_NAME
+from gateway.front.fields import SERVER, date
 from gateway.front.identities import identities_of
 from gateway.front.snapshot import FrontSnapshot
 from gateway.http2 import CANCEL, Link
@@ -38,7 +35,6 @@ IDLE_TIMEOUT = 300.0  # seconds without a stream
 PING_INTERVAL = 30.0  # seconds of silence while streams are open
 DRAIN_NOTICE = 1.0  # seconds for the peer to hear of the drain before streams are refused
 OK: Header = (b":status", b"200")
-SERVER: Header = (b"server", SERVER_NAME.encode())
 STALLED = Status(Code.DEADLINE_EXCEEDED, "the request body stopped arriving")
 
 
@@ -222,7 +218,7 @@ class PlainExchange:
         self._moved = (0, 0.0)
 
     def answer(self, answer: Answer, *, body_wanted: bool) -> None:
-        headers: Headers = [(b":status", b"%d" % answer.status), *answer.headers, SERVER, _date()]
+        headers: Headers = [(b":status", b"%d" % answer.status), *answer.headers, SERVER, date()]
         if answer.status not in (204, 304):
             headers.append((b"content-length", b"%d" % len(answer.body)))
         body = answer.body if body_wanted and answer.status not in (204, 304) else b""
@@ -348,7 +344,7 @@ class Exchange:
     # -- what the call says --------------------------------------------------------------------------------------
 
     def send_head(self, metadata: Headers) -> None:
-        self._link.respond(self._id, [OK, *self._reception.reply_head(self._call_head, metadata), SERVER, _date()])
+        self._link.respond(self._id, [OK, *self._reception.reply_head(self._call_head, metadata), SERVER, date()])
 
     def send(self, data: bytes) -> None:
         self._link.send(self._id, data)
@@ -367,12 +363,3 @@ class Exchange:
             debt, self._debt = self._debt, 0
             self._link.consumed(self._id, debt)
             self._link.flush_soon()
-
-
-def _date() -> Header:
-    return _date_at(int(time()))
-
-
-@lru_cache(maxsize=1)
-def _date_at(second: int) -> Header:
-    return (b"date", format_date_time(second).encode())

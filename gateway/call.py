@@ -18,7 +18,8 @@ be CLOSED.
 
 Rules
 - Whatever ends the call closes both ends, once: `_close` is the one door to CLOSED.
-- After classification every outcome is a gRPC status, exactly one, sent last (PROTOCOL-WEB, PROTOCOL-HTTP2).
+- After classification every outcome is a gRPC status, exactly one, sent last (PROTOCOL-WEB, PROTOCOL-HTTP2). Only a
+  reply that breaks off inside a message is cut off: the client would take a trailer frame for the rest of it.
 - Buffers are bounded: bytes held while GATED pause the reader at `HOLD_LIMIT`; later the ends pause each other.
 """
 
@@ -254,14 +255,12 @@ class Call:
         """The backend is done: its status and its own trailers."""
         if self._state is not State.OPEN:
             return
-        try:
-            self._reply_walker.end()
-        except WireError as error:
-            self.fail(_of_backend(error), "bad_reply")
-            return
         self._upstream = None  # it ended by itself: nothing left to cancel
+        reason = ""
+        if self._reply_walker.within_frame and not status.code:
+            status, metadata, reason = NOT_GRPC, [], "bad_reply"
         self._answer(status, metadata)
-        self._close(status, "")
+        self._close(status, reason)
 
     def pause_request(self) -> None:
         """The backend takes no more for now: stop reading the body."""
@@ -305,9 +304,11 @@ class Call:
             self.downstream.send_head(head or [])
         if self.head.type.native:
             self.downstream.end(trailers.fields(status, metadata))
-            return
-        self._send(trailers.encode(status, metadata))
-        self.downstream.end()
+        elif self._reply_walker.within_frame:
+            self.downstream.abort()
+        else:
+            self._send(trailers.encode(status, metadata))
+            self.downstream.end()
 
     def _send(self, data: bytes) -> None:
         if self.head.type.reply_text:

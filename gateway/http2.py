@@ -48,6 +48,7 @@ WRITE_BUFFER = 256 * 1024  # bytes in the transport that wait for the socket
 GRACE = 1.0  # seconds for the rest of a request that is answered: some clients take a reset for a failure
 PING_TIMEOUT = 20.0  # seconds for the answer to a PING
 CLOSE_TIMEOUT = 5.0  # seconds for the last bytes of a connection that is closed
+LINGER = 1.0  # seconds for the peer to close its half, when they have left
 CROWD = 8  # events that a connection may have of its own; calls have four for each stream: more are small messages
 MAX_STREAMS = 128  # of one connection at once
 MAX_HEADER_LIST = 64 * 1024  # bytes of one header list (RFC 9113, section 6.5.2)
@@ -64,7 +65,7 @@ LIMITS = {
     "glitch_rate_limit": (1000, 100),
 }
 PATIENCE, PATIENCE_RATE = 1000, 100  # frames about the connection itself: at once, and more of them per second
-PATIENCE_SENT = 4  # more of them for each piece of data that is sent, and for 16 KiB of it: a peer acknowledges it
+PATIENCE_SENT, ACKNOWLEDGED = 4, 2048  # more of them for each piece of data that is sent, and one for so many bytes
 TURN = 64 * 1024  # bytes read in one turn of the loop, after which others have theirs
 CONFIGURATION = Configuration(auto_window_update=False, peer_max_concurrent_streams=100, **LIMITS)  # type: ignore[arg-type]
 
@@ -75,6 +76,7 @@ CLIENT_SETTINGS = {Setting.ENABLE_PUSH: 0, Setting.MAX_CONCURRENT_STREAMS: 0}
 NO_ERROR = int(ErrorCode.NO_ERROR)
 REFUSED_STREAM = int(ErrorCode.REFUSED_STREAM)
 CANCEL = int(ErrorCode.CANCEL)
+INTERNAL_ERROR = int(ErrorCode.INTERNAL_ERROR)
 ENHANCE_YOUR_CALM = int(ErrorCode.ENHANCE_YOUR_CALM)
 
 _GOAWAY = struct.Struct(">HBBBIII")  # length, type, flags and stream of a frame, then the last stream and the reason
@@ -118,7 +120,7 @@ class Link(asyncio.Protocol):
         self._window = window
         self._keepalive = keepalive
         self._pinged_at: float | None = None
-        self._close_at: float | None = None
+        self._closed_at = 0.0
         self._flushing = False  # a flush is on its way
         self._stuck = False  # the transport is full
         self._resting = False  # it was read enough in this turn
@@ -149,6 +151,8 @@ class Link(asyncio.Protocol):
             self._dispatch(engine.events())
             if engine.want_write:
                 self.flush_soon()
+            if self._stuck and not engine.want_read:
+                self.transport.abort()  # the engine has given up, and its goodbye cannot leave
         except NGH2Error as error:
             self._give_up(error)
 
@@ -210,7 +214,7 @@ class Link(asyncio.Protocol):
         except NGH2Error:
             return
         self.flush_soon()
-        self._patience += PATIENCE_SENT + (len(data) >> 12)
+        self._patience += PATIENCE_SENT + len(data) // ACKNOWLEDGED
         if engine.queued_body_size() > SEND_BUFFER and engine.queued_body_size(stream_id) > SEND_BUFFER:
             self._tell_full(stream_id)
 
@@ -278,8 +282,8 @@ class Link(asyncio.Protocol):
         for stream_id, since in self._unfinished.items():
             if since is not None and now - since >= GRACE:
                 self.reset(stream_id, NO_ERROR)
-        if self._close_at is not None:
-            if now >= self._close_at:
+        if self.closing:
+            if now - self._closed_at >= (CLOSE_TIMEOUT if self.transport.get_write_buffer_size() else LINGER):
                 self.transport.abort()
         elif self._pinged_at is not None:
             if self.heard_at >= self._pinged_at:  # the loop's clock ticks in milliseconds
@@ -349,6 +353,9 @@ class Link(asyncio.Protocol):
     def stream_gone(self) -> None:
         """One stream less."""
 
+    def leaving(self) -> None:
+        """The connection is being closed."""
+
     def worn_out(self) -> None:
         """Too much of the connection's window is lost: another one has to take its place."""
 
@@ -416,8 +423,7 @@ class Link(asyncio.Protocol):
 
     def _about_connection(self, event: Event) -> None:
         self._patience -= 1
-        if self._patience < 0 and not self.closing:
-            log.info("connection_error", peer=self.peer_name, code=error_name(ENHANCE_YOUR_CALM))
+        if self._patience < 0:
             self.close(ENHANCE_YOUR_CALM)
             return
         if isinstance(event, SettingsReceived):
@@ -459,7 +465,8 @@ class Link(asyncio.Protocol):
     def _close_transport(self) -> None:
         if not self.closing:
             self.closing = True
-            self._close_at = self._loop.time() + CLOSE_TIMEOUT
+            self._closed_at = self._loop.time()
+            self.leaving()
             self.transport.close()
 
 

@@ -128,6 +128,11 @@ class Exchange:
         self._ended = True
         self._wake()
 
+    def abort(self) -> None:
+        """Without its last chunk the answer is visibly incomplete (RFC 9112, section 8)."""
+        if (transport := self._request.transport) is not None:
+            transport.abort()
+
     def pause_reading(self) -> None:
         if self._readable is None:
             self._readable = asyncio.Event()

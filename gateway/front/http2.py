@@ -22,7 +22,7 @@ from gateway.front.census import Census
 from gateway.front.fields import SERVER, date
 from gateway.front.identities import identities_of
 from gateway.front.snapshot import FrontSnapshot
-from gateway.http2 import CANCEL, Link
+from gateway.http2 import CANCEL, INTERNAL_ERROR, Link
 from gateway.protocol.metadata import Header, Headers
 from gateway.protocol.status import Code, Status
 from gateway.request import Answer, RequestHead
@@ -202,7 +202,8 @@ class BrowserLink(Link):
             self.transport.abort()
             return
         for stream_id, stream in tuple(self.streams.items()):
-            waiting = self.waiting(stream_id)
+            # While a full transport drains, what waits behind it stands still without anybody's fault.
+            waiting = 0 if size else self.waiting(stream_id)
             stream.look_for_stall(now, waiting, stall)
 
 
@@ -353,6 +354,9 @@ class Exchange:
         self._link.end(self._id, trailers)
         if not self._ended:
             self._link.wants_no_more(self._id)
+
+    def abort(self) -> None:
+        self._link.reset(self._id, INTERNAL_ERROR)
 
     def pause_reading(self) -> None:
         self._held = True

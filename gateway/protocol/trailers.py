@@ -4,6 +4,7 @@ Rule: exactly one grpc-status, first, and nothing may split a line. `name:value\
 case, for browsers' clients take the block apart by hand.
 """
 
+import re
 from binascii import Error
 from collections.abc import Iterable
 
@@ -18,6 +19,8 @@ from gateway.protocol.metadata import (
     is_name,
 )
 from gateway.protocol.status import OK, Code, Status, decode_message, encode_message
+
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,8}")  # without leading zeros (PROTOCOL-HTTP2.md, "Responses")
 
 
 def encode(status: Status, metadata: Iterable[Header]) -> bytes:
@@ -72,7 +75,7 @@ def read_status(headers: Iterable[Header]) -> Status | None:
         return OK
     details = found.get(b"grpc-status-details-bin")
     return Status(
-        int(code) if code.isdigit() and len(code) < 10 else Code.UNKNOWN,
+        int(code) if _NUMBER.fullmatch(code) else Code.UNKNOWN,
         decode_message(found.get(b"grpc-message", b"")),
         None if details is None else _lenient_binary(details),
     )

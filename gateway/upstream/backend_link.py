@@ -80,9 +80,7 @@ class BackendLink(Link):
             self.transport.abort()
 
     def retire(self) -> None:
-        if not self.retired:
-            self.retired = True
-            self._keeper.left(self)
+        self.leaving()
         if not self.streams:
             self._loop.call_soon(self.close)
 
@@ -94,6 +92,11 @@ class BackendLink(Link):
         if not self.ready.done():
             self.ready.set_result(None)
         self._keeper.room()
+
+    def leaving(self) -> None:
+        if not self.retired:
+            self.retired = True
+            self._keeper.left(self)
 
     def goaway_received(self) -> None:
         self.retire()
@@ -108,9 +111,7 @@ class BackendLink(Link):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
             self.ready.set_exception(ConnectError(self._why_lost(exc)))
-        if not self.retired:
-            self.retired = True
-            self._keeper.left(self)
+        self.leaving()
         self._keeper.lost(self)
         if not self.closed.done():
             self.closed.set_result(None)

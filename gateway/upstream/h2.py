@@ -29,7 +29,7 @@ log = structlog.get_logger("gateway.upstream")
 REACHABLE_TIMEOUT = 2.0  # seconds
 KEPT = 64 * 1024  # bytes of a request that are kept so that it can be sent again
 HELD = 256 * 1024  # bytes of a request that wait for a connection before the browser is paused
-ATTEMPTS = 3
+ATTEMPTS = 2  # a call that was refused is sent once more, not on and on (gRFC A6, "Transparent Retries")
 ERROR_TEXT = 1024  # bytes of an HTTP error's body that are read for its message
 
 TRAILERS: Header = (b"te", b"trailers")  # PROTOCOL-HTTP2: whoever does not pass them on shall say so
@@ -63,7 +63,7 @@ class H2Upstream:
 
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> "H2Stream | Status":
         stream = H2Stream(self.pool, permit.path, request, reply, self._max_request)
-        return self.pool.place(stream) or stream
+        return self.pool.place(stream) or stream.opened() or stream
 
     async def reachable(self) -> bool:
         return await self.pool.reachable(REACHABLE_TIMEOUT)
@@ -76,8 +76,8 @@ class H2Stream:
     """The backend's end (`UpstreamStream`) of one call."""
 
     __slots__ = (
-        "_attempts", "_debt", "_ended", "_error", "_error_text", "_held", "_id", "_kept", "_kept_size", "_link",
-        "_over", "_path", "_paused", "_pool", "_reply", "_request", "_sizes",
+        "_attempts", "_debt", "_ended", "_error", "_error_text", "_failure", "_held", "_id", "_kept", "_kept_size",
+        "_link", "_open", "_over", "_path", "_paused", "_pool", "_reply", "_request", "_sizes",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, path: bytes, request: UpstreamRequest, reply: Reply, max_request: int) -> None:
@@ -93,6 +93,8 @@ class H2Stream:
         self._link: BackendLink | None = None
         self._id = 0
         self._attempts = 0
+        self._open = False  # the call knows of this stream
+        self._failure: Status | None = None  # what it is told instead
         self._kept: list[bytes] | None = []  # all of the request so far, while it may have to be sent (again)
         self._kept_size = 0
         self._ended = False  # the request
@@ -121,10 +123,18 @@ class H2Stream:
         if self._ended:
             link.end(self._id)
 
+    def opened(self) -> Status | None:
+        """The call knows of this stream from now on; a Status: it is over already."""
+        self._open = True
+        return self._failure
+
     def fail(self, status: Status) -> None:
         """There is no connection."""
         self._over = True
-        self._reply.fail(status, "unreachable")
+        if self._open:
+            self._reply.fail(status, "unreachable")
+        else:
+            self._failure = status
 
     def _head(self, link: BackendLink) -> Headers:
         request = self._request
@@ -146,7 +156,7 @@ class H2Stream:
         self._link = None
         self._id = 0
         if self._attempts >= ATTEMPTS:
-            self._end(LOST, [])
+            self.fail(LOST)
         elif (status := self._pool.place(self)) is not None:
             self.fail(status)
 

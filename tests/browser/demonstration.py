@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import ConsoleMessage, Locator, Page
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 TOKEN = re.compile(r"eyJ[\w-]{20,}\.[\w-]+\.[\w-]*")  # a whole one, not the beginning that the page shows
@@ -38,11 +38,18 @@ class Demo:
 
     async def wait_open_calls(self, count: int) -> None:
         """Returns once the gateway says that exactly `count` calls are open."""
+        await self._wait("gateway_open_calls", count)
+
+    async def wait_open_connections(self, count: int) -> None:
+        """Returns once the gateway says that browsers hold exactly `count` connections."""
+        await self._wait("gateway_open_connections", count)
+
+    async def _wait(self, gauge: str, value: int) -> None:
         async with asyncio.timeout(5), aiohttp.ClientSession() as session:
             while True:
                 async with session.get(f"{self.operator}/metrics") as response:
                     metrics = await response.text()
-                if int(_find(r"\ngateway_open_calls (\d+)", metrics)) == count:
+                if int(_find(rf"\n{gauge} (\d+)", metrics)) == value:
                     return
                 await asyncio.sleep(0.02)
 
@@ -131,6 +138,19 @@ class SamplePage:
         """A violation of the content security policy is told here too."""
         if message.type in ("error", "warning"):
             self.problems.append(f"{message.type}: {message.text}")
+
+
+@asynccontextmanager
+async def opened(chromium: Browser, url: str, name: str) -> AsyncIterator[SamplePage]:
+    """A page of its own, which nobody has logged in on; `name` is that of its picture."""
+    context = await chromium.new_context(ignore_https_errors=True)  # the certificates are of this run
+    try:
+        sample = SamplePage(await context.new_page(), url)
+        await sample.open()
+        yield sample
+        await sample.finish(name)
+    finally:
+        await context.close()
 
 
 def _find(pattern: str, text: str) -> str:

@@ -6,6 +6,7 @@ Rule: a report is handed on when it comes, so a test can tell a message in time 
 import asyncio
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -50,8 +51,9 @@ class Call:
         assert "message" in report, f"the call ended instead: {report}"
         return dict(report["message"])
 
-    async def cancel(self) -> None:
-        await self._runtime.cancel(self._number)
+    async def cancel(self) -> float:
+        """When the client was told, in seconds since the epoch."""
+        return await self._runtime.cancel(self._number)
 
     async def end(self) -> End:
         messages: list[Json] = []
@@ -67,7 +69,7 @@ class Call:
 class Runtime(Protocol):
     async def start(self, call: Json) -> Call: ...
 
-    async def cancel(self, number: int) -> None: ...
+    async def cancel(self, number: int) -> float: ...
 
 
 class _Calls:
@@ -103,8 +105,14 @@ class PageRuntime:
         await self.page.evaluate(script, call | {"id": number})
         return started
 
-    async def cancel(self, number: int) -> None:
-        await self.page.evaluate("async (id) => (await import('/calls.js')).cancel(id)", number)
+    async def cancel(self, number: int) -> float:
+        script = """async (id) => {
+            const { cancel } = await import('/calls.js');
+            const at = performance.timeOrigin + performance.now();
+            cancel(id);
+            return at;
+        }"""
+        return float(await self.page.evaluate(script, number)) / 1000
 
 
 class NodeRuntime:
@@ -119,8 +127,10 @@ class NodeRuntime:
         await self._say(call | {"id": number})
         return started
 
-    async def cancel(self, number: int) -> None:
+    async def cancel(self, number: int) -> float:
+        at = time.time()
         await self._say({"cancel": number})
+        return at
 
     async def listen(self) -> None:
         """Hand on reports until the process ends."""

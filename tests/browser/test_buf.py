@@ -17,17 +17,23 @@ PROTOS = Path(__file__).resolve().parents[2] / "protos"
 pytestmark = pytest.mark.node
 
 
+WAYS = {"http/1.1": (0, ()), "h2, prior knowledge": (0, ("--http2-prior-knowledge",)), "h2, tls": (1, ())}
+
+
 class Buf:
     """`buf curl` with what every call needs."""
 
-    def __init__(self, gateway: RunningGateway, listener: int) -> None:
+    def __init__(self, gateway: RunningGateway, way: str) -> None:
+        listener, options = WAYS[way]
+        self.version = "HTTP/2.0" if way.startswith("h2") else "HTTP/1.1"
         self._gateway = gateway
         self._url = gateway.gateway.urls[listener]
-        self._trust = ["--cacert", str(gateway.world.pki.ca)] if self._url.startswith("https") else []
+        trust = ("--cacert", str(gateway.world.pki.ca)) if self._url.startswith("https") else ()
+        self._options = (*trust, *options)
 
-    async def start(self, method: str, data: str, *, role: str | None = "reader") -> Process:
+    async def start(self, method: str, data: str, *options: str, role: str | None = "reader") -> Process:
         token = ["--header", f"authorization: Bearer {self._gateway.token(role)}"] if role else []
-        arguments = ["--protocol", "grpcweb", "--schema", str(PROTOS), "--data", data, *self._trust, *token]
+        arguments = ["--protocol", "grpcweb", "--schema", str(PROTOS), "--data", data, *self._options, *token, *options]
         url = f"{self._url}/demo.v1.Demo/{method}"
         return await asyncio.create_subprocess_exec(_program(), "curl", *arguments, url, stdout=PIPE, stderr=PIPE)
 
@@ -54,7 +60,7 @@ async def gateway() -> AsyncIterator[RunningGateway]:
         yield running_gateway
 
 
-@pytest.fixture(params=[0, 1], ids=["http", "https"])
+@pytest.fixture(params=WAYS)
 def buf(gateway: RunningGateway, request: pytest.FixtureRequest) -> Buf:
     return Buf(gateway, request.param)
 
@@ -62,6 +68,13 @@ def buf(gateway: RunningGateway, request: pytest.FixtureRequest) -> Buf:
 async def test_unary(buf: Buf) -> None:
     code, printed = await buf.call("Echo", '{"text": "grüß dich"}')
     assert (code, json.loads(printed)) == (0, {"text": "grüß dich"})
+
+
+async def test_it_speaks_the_version_of_http_that_is_meant(buf: Buf) -> None:
+    process = await buf.start("Echo", "{}", "--verbose")
+    async with asyncio.timeout(10):
+        _, told = await process.communicate()
+    assert f" {buf.version} 200 OK" in told.decode()
 
 
 async def test_server_stream(buf: Buf) -> None:

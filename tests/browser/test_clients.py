@@ -1,18 +1,23 @@
-"""gRPC-Web clients that others wrote, in Chromium and in Node.js, against a gateway with a real mTLS backend.
+"""gRPC-Web clients that others wrote, in Chromium and in Node.js, against a gateway with a real mTLS backend; over
+HTTP/1.1 and, in Chromium, over HTTP/2.
 
 The page is of another origin than the gateway, so the browser asks before it calls. Clients: tests/browser/clients.
 """
 
+import asyncio
 import base64
+import math
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser
 
 from gateway.protocol.status import Code
+from tests.browser.network import Network
 from tests.browser.runtimes import Call, End, NodeRuntime, PageRuntime, Runtime, node_runtime, serve_page
 from tests.support.gateway import RunningGateway, eventually, running
 
@@ -20,9 +25,12 @@ IN_BROWSERS = ("connect-web", "grpc-web binary", "grpc-web text", "protobuf-ts b
 IN_NODE = ("connect-web", "protobuf-ts binary", "protobuf-ts text")
 HOLDS_MESSAGES_BACK = "grpc-web binary"  # XMLHttpRequest gives binary data when it is complete
 LISTENERS = {"http": 0, "https": 1}
+PROTOCOLS = {"http": "http/1.1", "https": "h2"}  # that Chromium speaks there; Node's fetch stays with HTTP/1.1
+SERVICE = "/demo.v1.Demo/"
 FROM_THE_GATEWAY = {
     "traceparent", "user-agent", "x-user-agent", "x-user-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"
 }  # fmt: skip
+AT_ONCE = 0.1  # seconds
 ENDLESS = {"count": 0, "intervalMs": 20}
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio(loop_scope="module")]
@@ -155,13 +163,23 @@ async def test_messages_arrive_while_the_stream_goes_on(client: Client) -> None:
 
 
 @every_way
-async def test_a_cancelled_stream_ends_at_the_backend(client: Client) -> None:
+async def test_a_cancelled_stream_ends_at_the_backend_at_once(client: Client) -> None:
+    """Once in some tries is enough, for the machine may be busy; a gateway that waits is late each time."""
     backend = client.gateway.world.backend
-    call = await client.start("Count", ENDLESS)
-    await eventually(lambda: backend.open_streams == 1)
-    await call.cancel()
-    assert (await call.end()).code == Code.CANCELLED
-    await eventually(lambda: backend.open_streams == 0)
+
+    async def ended_at() -> float:
+        await eventually(lambda: backend.open_streams == 0)
+        return time.time()
+
+    delays: list[float] = []
+    while len(delays) < 5 and min(delays, default=math.inf) > AT_ONCE:
+        call = await client.start("Count", ENDLESS)
+        await eventually(lambda: backend.open_streams == 1)
+        ended = asyncio.ensure_future(ended_at())
+        cancelled_at = await call.cancel()
+        delays.append(await ended - cancelled_at)
+        assert (await call.end()).code == Code.CANCELLED
+    assert min(delays) <= AT_ONCE
 
 
 @every_way
@@ -210,20 +228,9 @@ async def test_a_call_without_the_role_is_refused(client: Client) -> None:
     assert (await client.call("Shout", {"text": "me too"}, role="admin")).messages == [{"text": "ME TOO"}]
 
 
-async def traffic(page: Page) -> list[tuple[str, int]]:
-    """Fills with method and status of each request, preflights included, as the browser sees them."""
-    seen: list[tuple[str, int]] = []
-    methods: dict[str, str] = {}
-    devtools = await page.context.new_cdp_session(page)
-    await devtools.send("Network.enable")
-    devtools.on(
-        "Network.requestWillBeSent", lambda event: methods.update({event["requestId"]: event["request"]["method"]})
-    )
-    devtools.on(
-        "Network.responseReceivedExtraInfo",
-        lambda event: seen.append((methods[event["requestId"]], event["statusCode"])),
-    )
-    return seen
+def crossed(network: Network) -> set[tuple[str, int | None, str]]:
+    """Method, status and protocol of what went to the gateway."""
+    return {(each.method, each.status, each.protocol) for each in network.answered(SERVICE)}
 
 
 @in_chromium
@@ -233,11 +240,12 @@ async def test_the_browser_asks_before_it_calls(
     fresh = await chromium.new_context(ignore_https_errors=True)  # remembers no answer to a preflight
     runtime = PageRuntime(await fresh.new_page())
     await runtime.open(f"http://127.0.0.1:{page_port}/")
-    seen = await traffic(runtime.page)
+    network = await Network.watch(runtime.page)
     end = await Client(way, runtime, gateway).call("Echo", {"text": "may I?"})
     await fresh.close()
     assert end.messages == [{"text": "may I?"}]
-    assert [each for each in seen if each[0] != "GET"] == [("OPTIONS", 204), ("POST", 200)]
+    protocol = PROTOCOLS[way.listener]
+    assert crossed(network) == {("OPTIONS", 204, protocol), ("POST", 200, protocol)}
 
 
 @in_chromium
@@ -247,11 +255,11 @@ async def test_a_page_of_a_foreign_origin_is_stopped(
     fresh = await chromium.new_context(ignore_https_errors=True)
     runtime = PageRuntime(await fresh.new_page())
     await runtime.open(f"http://localhost:{page_port}/")  # the same server, but not the origin that may call
-    seen = await traffic(runtime.page)
+    network = await Network.watch(runtime.page)
     before = gateway.backend_calls
     end = await Client(way, runtime, gateway).call("Echo", {"text": "let me in"})
     await fresh.close()
     assert end.code != 0
     assert end.messages == []
-    assert [each for each in seen if each[0] != "GET"] == [("OPTIONS", 403)]
+    assert crossed(network) == {("OPTIONS", 403, PROTOCOLS[way.listener])}
     assert gateway.backend_calls == before

@@ -1,4 +1,6 @@
-"""connectrpc, a Python client that others wrote, speaking gRPC-Web: every kind of method, once with gzip and TLS."""
+"""connectrpc, a Python client that others wrote, speaking gRPC-Web: every kind of method, over HTTP/1.1 and HTTP/2, in
+plaintext and over TLS with gzip.
+"""
 
 import asyncio
 import contextlib
@@ -15,7 +17,7 @@ from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
 from connectrpc.protocol import ProtocolType
 from google.protobuf.message import Message
 from pyqwest import Client as HTTPClient
-from pyqwest import HTTPTransport
+from pyqwest import HTTPTransport, HTTPVersion
 
 from gateway.demo.pb.demo_pb2 import (
     CollectReply,
@@ -61,12 +63,14 @@ async def gateway() -> AsyncIterator[RunningGateway]:
         yield running_gateway
 
 
-@pytest.fixture(params=["http", "https, gzip"])
+@pytest.fixture(params=["http/1.1", "http/1.1, tls, gzip", "h2, prior knowledge", "h2, tls, gzip"])
 async def client(gateway: RunningGateway, request: pytest.FixtureRequest) -> AsyncIterator[ConnectClient]:
-    encrypted = request.param != "http"
-    compression = GzipCompression() if encrypted else None
+    """It speaks the version it is told, and no other."""
+    encrypted = "tls" in request.param
+    compression = GzipCompression() if "gzip" in request.param else None
+    version = HTTPVersion.HTTP2 if request.param.startswith("h2") else HTTPVersion.HTTP1
     ca = gateway.world.pki.ca.read_bytes()
-    async with HTTPTransport(tls_ca_cert=ca) as transport:
+    async with HTTPTransport(tls_ca_cert=ca, http_version=version) as transport:
         yield ConnectClient(
             gateway.gateway.urls[encrypted],
             codec=google_protobuf_binary_codec(),

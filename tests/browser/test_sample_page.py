@@ -1,4 +1,5 @@
-"""The sample page in Chromium, against `grpcweb-gateway demo`: what a person can do there, and what gets refused.
+"""The sample page in Chromium, against `grpcweb-gateway demo`, over HTTP/1.1 and HTTP/2: what a person can do there,
+and what gets refused.
 
 Rule: a test fails on any error or warning in the console and on any violation of the page's content security policy,
 unless it says that it expects it. What each test saw last is in tests/browser/artifacts/.
@@ -6,14 +7,13 @@ unless it says that it expects it. What each test saw last is in tests/browser/a
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Request, expect
+from playwright.async_api import Browser, Request, ViewportSize, expect
 
-from tests.browser.demonstration import TOKEN, Demo, SamplePage, demonstration
+from tests.browser.demonstration import TOKEN, Demo, SamplePage, demonstration, opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -27,27 +27,27 @@ async def demo() -> AsyncIterator[Demo]:
     assert TOKEN.search(log) is None
 
 
-@asynccontextmanager
-async def opened(chromium: Browser, url: str, name: str) -> AsyncIterator[SamplePage]:
-    """A page of its own, which nobody has logged in on."""
-    context = await chromium.new_context(ignore_https_errors=True)  # the certificates are of this run
-    sample = SamplePage(await context.new_page(), url)
-    await sample.open()
-    yield sample
-    await sample.finish(name)
-    await context.close()
+@pytest.fixture(scope="module", params=["http1", "http2"])
+def version(request: pytest.FixtureRequest) -> str:
+    """Every test runs over both."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def url(demo: Demo, version: str) -> str:
+    return {"http1": demo.page, "http2": demo.tls_page}[version]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def sample(chromium: Browser, demo: Demo, request: pytest.FixtureRequest) -> AsyncIterator[SamplePage]:
+async def sample(chromium: Browser, url: str, request: pytest.FixtureRequest) -> AsyncIterator[SamplePage]:
     """The page, just opened."""
-    async with opened(chromium, demo.page, request.node.name) as page:
+    async with opened(chromium, url, request.node.name) as page:
         yield page
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def logged_in(chromium: Browser, demo: Demo) -> AsyncIterator[SamplePage]:
-    async with opened(chromium, demo.page, "logged_in") as page:
+async def logged_in(chromium: Browser, url: str) -> AsyncIterator[SamplePage]:
+    async with opened(chromium, url, "logged_in") as page:
         await page.log_in("reader")
         yield page
 
@@ -96,11 +96,14 @@ async def test_a_login_that_is_cancelled_is_told(sample: SamplePage) -> None:
     await expect(sample["who"]).to_have_text("signed out")
 
 
-async def test_echo(reader: SamplePage) -> None:
+async def test_echo(reader: SamplePage, version: str) -> None:
     await reader["unary-text"].fill("<b>grüß dich</b> 在庫")
     await reader["echo"].click()
     await expect(reader.badge("unary-outcome")).to_have_text("0 OK")
     await expect(reader["reply"]).to_have_text("<b>grüß dich</b> 在庫")
+    carried_by = {"http1": "HTTP/1.1", "http2": "HTTP/2"}[version]
+    await expect(reader["page-version"]).to_have_text(carried_by)
+    await expect(reader["unary-outcome"].get_by_test_id("http-version")).to_have_text(f"{carried_by}, ")
 
 
 async def test_who_am_i_shows_what_the_backend_saw(reader: SamplePage) -> None:
@@ -198,26 +201,21 @@ async def test_a_foreign_origin_is_refused(sample: SamplePage) -> None:
     sample.expect_problem("Failed to load resource: net::ERR_FAILED")
 
 
-async def test_over_tls(chromium: Browser, demo: Demo, request: pytest.FixtureRequest) -> None:
-    async with opened(chromium, demo.tls_page, request.node.name) as sample:
-        await sample.log_in("reader")
-        await sample["echo"].click()
-        await expect(sample["reply"]).to_have_text("hello, gateway")
-
-
-async def test_the_other_gateway_is_called_across_origins(sample: SamplePage, demo: Demo) -> None:
+async def test_the_other_gateway_is_called_across_origins(sample: SamplePage, demo: Demo, url: str) -> None:
+    [other] = {demo.page, demo.tls_page} - {url}
     await sample.log_in("reader")
     calls: list[str] = []
     sample.page.on("request", lambda request: calls.append(request.url))
     await sample["gateways"].get_by_role("radio").nth(1).check()
     await sample["echo"].click()
     await expect(sample["reply"]).to_have_text("hello, gateway")
-    assert calls == [f"{demo.tls_page}demo.v1.Demo/Echo"]
+    assert calls == [f"{other}demo.v1.Demo/Echo"]
 
 
-async def test_the_page_fits_a_phone_in_the_dark(chromium: Browser, demo: Demo, request: pytest.FixtureRequest) -> None:
-    context = await chromium.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
-    sample = SamplePage(await context.new_page(), demo.page)
+async def test_the_page_fits_a_phone_in_the_dark(chromium: Browser, url: str, request: pytest.FixtureRequest) -> None:
+    phone = ViewportSize(width=360, height=740)
+    context = await chromium.new_context(viewport=phone, color_scheme="dark", ignore_https_errors=True)
+    sample = SamplePage(await context.new_page(), url)
     await sample.open()
     await sample.log_in("reader")
     await sample["whoami"].click()

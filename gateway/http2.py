@@ -35,6 +35,7 @@ from ngh2 import (
     Setting,
     SettingsReceived,
     StreamClosed,
+    StreamReset,
     TrailersReceived,
 )
 
@@ -76,6 +77,7 @@ CLIENT_SETTINGS = {Setting.ENABLE_PUSH: 0, Setting.MAX_CONCURRENT_STREAMS: 0}
 NO_ERROR = int(ErrorCode.NO_ERROR)
 REFUSED_STREAM = int(ErrorCode.REFUSED_STREAM)
 CANCEL = int(ErrorCode.CANCEL)
+PROTOCOL_ERROR = int(ErrorCode.PROTOCOL_ERROR)
 INTERNAL_ERROR = int(ErrorCode.INTERNAL_ERROR)
 ENHANCE_YOUR_CALM = int(ErrorCode.ENHANCE_YOUR_CALM)
 
@@ -99,7 +101,7 @@ class Stream(Protocol):
     def full(self) -> None: ...  # too much waits for the peer
     def writable(self) -> None: ...
     def left(self) -> None: ...  # all that was sent, as `Link.wants_no_more` asked
-    def closed(self, error: int) -> None: ...  # an error code of RFC 9113, section 7; the last that is heard
+    def closed(self, error: int, by_peer: bool) -> None: ...  # a code of RFC 9113, section 7, and whose it is; the end
     def lost(self, processed: bool) -> None: ...  # with the connection; `processed`: the peer may have seen it
 
 
@@ -128,6 +130,7 @@ class Link(asyncio.Protocol):
         self._owed = 0  # bytes received that nobody has consumed yet
         self._last_id = 0  # of the newest stream
         self._flushed_id = 0  # of the newest stream whose request has left
+        self._reset_by_peer: set[int] = set()
         self._full: set[int] = set()  # streams that were told so
         self._unfinished: dict[int, float | None] = {}  # answered before their request was complete: since when
 
@@ -418,15 +421,18 @@ class Link(asyncio.Protocol):
         if stream is not None:
             self._full.discard(event.stream_id)
             self._unfinished.pop(event.stream_id, None)
-            stream.closed(event.error_code)
+            stream.closed(event.error_code, by_peer=event.stream_id in self._reset_by_peer)
             self.stream_gone()
+        self._reset_by_peer.discard(event.stream_id)
 
     def _about_connection(self, event: Event) -> None:
         self._patience -= 1
         if self._patience < 0:
             self.close(ENHANCE_YOUR_CALM)
             return
-        if isinstance(event, SettingsReceived):
+        if isinstance(event, StreamReset):
+            self._reset_by_peer.add(event.stream_id)  # and is closed next
+        elif isinstance(event, SettingsReceived):
             self.max_streams = self._engine.remote_settings[Setting.MAX_CONCURRENT_STREAMS]
             self.settings_received()
         elif isinstance(event, PingAcknowledged):

@@ -247,7 +247,7 @@ class PlainExchange:
     def left(self) -> None:
         """Nothing is left to do."""
 
-    def closed(self, error: int) -> None:
+    def closed(self, error: int, by_peer: bool) -> None:
         """Nothing is left to do."""
 
     def lost(self, processed: bool) -> None:
@@ -313,7 +313,7 @@ class Exchange:
     def left(self) -> None:
         self.call.delivered()
 
-    def closed(self, error: int) -> None:
+    def closed(self, error: int, by_peer: bool) -> None:
         self.lost(processed=True)
         if self._debt:
             self._link.consumed(self._id, self._debt)

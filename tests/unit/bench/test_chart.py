@@ -8,7 +8,7 @@ import pytest
 from bench import chart
 from bench.process import BenchError
 from bench.report import Report
-from bench.result import Spread
+from bench.result import Result, Spread
 from tests.unit.bench.reports import report
 
 
@@ -19,6 +19,16 @@ def test_rows_by_direction() -> None:
         ("small calls: p50 at 70 % load", 2.5),
         ("small calls: p99 at 70 % load", 1.0),
         ("a start", 8.5),
+    ]
+
+
+def test_times_at_the_same_load_are_rows() -> None:
+    pair = {name: {"p50_ms": value, "p99_ms": 10 * value} for name, value in (("gateway", 1.0), ("envoy", 2.0))}
+    more, less = chart.bars(Report({}, {}, [Result("latency-h2", "calls", "times", [pair])]))
+    assert more == []
+    assert [(bar.label, bar.spread.median) for bar in less] == [
+        ("calls: p50 at the same load", 0.5),
+        ("calls: p99 at the same load", 0.5),
     ]
 
 

@@ -70,7 +70,7 @@ def test_a_quick_run_writes_nothing(asked: list[Asked], tmp_path: Path) -> None:
 def test_cases_are_chosen_by_pattern_in_the_order_of_the_table(asked: list[Asked]) -> None:
     assert invoke("start", "unary-h*", "--rounds", "2", "--only", "envoy")[0] == 0
     (cases, subjects, effort) = asked[0]
-    assert cases == ["unary-h2-few", "unary-h2-many", "start"]
+    assert cases == ["unary-http", "unary-h2-few", "unary-h2-many", "start"]
     assert subjects == ["envoy"]
     assert effort.rounds == 2
 

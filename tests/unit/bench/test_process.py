@@ -42,6 +42,19 @@ def test_cpu_time_outlives_the_child_that_spent_it(tmp_path: Path) -> None:
         assert process.cpu_seconds() >= 0.1
 
 
+def test_waiting_for_a_core_is_seen(tmp_path: Path) -> None:
+    """Two that burn on one core: each waits while the other runs."""
+    burn = "import time\nwhile time.process_time() < 0.4: pass\nprint('over', flush=True)\ntime.sleep(60)"
+    core = {min(os.sched_getaffinity(0))}
+    with (
+        Process([sys.executable, "-c", burn], tmp_path / "one", core) as one,
+        Process([sys.executable, "-c", burn], tmp_path / "two", core) as two,
+    ):
+        for process in (one, two):
+            process.wait_for(lambda line: line.startswith("over") or None)
+        assert one.waited_seconds() + two.waited_seconds() >= 0.2
+
+
 def test_last_words_of_a_process_that_fails(tmp_path: Path) -> None:
     with (
         Process([sys.executable, "-c", "raise SystemExit('no such port')"], tmp_path / "log") as process,

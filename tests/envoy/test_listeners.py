@@ -194,12 +194,14 @@ async def test_a_shadow_lets_in_who_is_believed_and_nobody_else(tmp_path: Path) 
 # -- versions of HTTP --------------------------------------------------------------------------------------------------
 
 
-async def http2(port: int, context: ssl.SSLContext | None, target: str) -> tuple[dict[str, str], bytes]:
+async def http2(
+    port: int, context: ssl.SSLContext | None, target: str, kind: str = "application/grpc-web+proto"
+) -> tuple[dict[str, str], bytes]:
     """A POST over HTTP/2 (RFC 9113): headers and body of the answer."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()
     sent = {":method": "POST", ":path": target, ":scheme": "https", ":authority": "localhost"}
-    sent |= {"content-type": "application/grpc-web+proto", "origin": ORIGIN}
+    sent |= {"content-type": kind, "origin": ORIGIN}
     connection.send_headers(1, list(sent.items()), end_stream=True)
     headers: dict[str, str] = {}
     body = b""
@@ -249,6 +251,13 @@ async def test_http2_where_it_is_on(tmp_path: Path) -> None:
             assert headers["access-control-allow-origin"] == ORIGIN
             assert (messages, ended.code) == ([b"pong"], 0)
         assert status(await to.call(path("Ping"), listener=1)) == 0  # HTTP/1.1 goes on beside it
+
+
+async def test_native_grpc_is_no_call_to_it(tmp_path: Path) -> None:
+    """Its routes know gRPC-Web alone; the gateway takes native calls, too."""
+    async with speaking(tmp_path, http2_too=True) as (to, context):
+        headers, _ = await http2(to.envoy.ports[0], context, path("Ping"), "application/grpc")
+        assert (headers[":status"], headers["grpc-status"]) == ("200", "2")
 
 
 async def test_http1_where_it_is_not(tmp_path: Path) -> None:

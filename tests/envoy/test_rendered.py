@@ -57,7 +57,7 @@ DOCUMENTS: dict[str, Document] = {
         "listeners": [{"bind": "0.0.0.0:8443", "tls": {**MUTUAL["tls"], "minimum_version": "TLSv1.3"}}],
     },
     "client certificates required": {"listeners": [{**MUTUAL, "tls": {**MUTUAL["tls"], "client_auth": "required"}}]},
-    "HTTP/2": {"listeners": [{**HERE, "http2": True}, {**MUTUAL, "http2": True}]},
+    "HTTP/1.1 alone": {"listeners": [{**HERE, "http2": False}, {**MUTUAL, "http2": False}]},
     "two workers": {"workers": 2},
     "exact origins and patterns": {
         "cors": {"allow_origins": ["https://a.test:8443", "https://*.a-b.test", "http://[::1]"]}
@@ -108,8 +108,9 @@ DOCUMENTS: dict[str, Document] = {
         health_check=True,
         outlier_detection={"consecutive_failures": 2, "eject_for": "1m"},
         idempotent_methods=["/shop.v1.Orders/GetOrder", "/grpc.health.v1.Health/Check"],
-        transport="grpcio",
+        transport="h2",
     ),
+    "the other client": several("127.0.0.1:1", transport="grpcio"),
     "several upstreams": {
         "upstreams": {
             "nobody": upstream(services=["*"]),

@@ -15,23 +15,27 @@ import re
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
 import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from structlog.testing import capture_logs
 
-from gateway import check, cli
+from gateway import check, cli, http2
 from gateway.demo.world import DemoWorld
+from gateway.front import http2 as front
 from gateway.settings import Settings, parse
 from gateway.settings.kind import NotYet
 from gateway.settings.outline import sections
-from tests.support.backends import scripted
+from gateway.upstream import h2, pool
+from tests.support.backends import GRPC_HEAD, HEADERS, HEADERS_END, block, raw_http2, scripted
 from tests.support.certificates import authority, leaf, write_pair
 from tests.support.envoy import require_envoy
 from tests.support.gateway import running
@@ -83,6 +87,7 @@ PROSE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
 INLINE = re.findall(r"`([^`\n]+)`", PROSE)
 YAML = [block for block in BLOCKS if block.language == "yaml"]
 SCRIPTS = [block for block in BLOCKS if block.language == "js"]
+(PROGRAM,) = [block.text for block in BLOCKS if block.language == "python"]
 COMMANDS = [
     line.removeprefix("$ ") for block in BLOCKS if block.language == "console" for line in block.text.splitlines()
 ]
@@ -116,7 +121,7 @@ def codes(text: str) -> list[str]:
 
 
 def test_the_languages_of_blocks_are_known() -> None:
-    assert {block.language for block in BLOCKS} == {"console", "text", "yaml", "js"}
+    assert {block.language for block in BLOCKS} == {"console", "text", "yaml", "js", "python"}
     assert all(
         line.startswith("$ ") for block in BLOCKS if block.language == "console" for line in block.text.splitlines()
     )
@@ -261,6 +266,25 @@ async def test_the_steps_to_a_backend_of_ones_own(world: DemoWorld, tmp_path: Pa
     assert world.backend.calls == {"/grpc.health.v1.Health/Check": 1}
 
 
+async def test_a_service_calls_the_same_port(tmp_path: Path) -> None:
+    def nothing_is_public(configuration: dict[str, Any]) -> None:
+        configuration["auth"]["public_methods"] = []
+        configuration["authorization"] = {"default": "authenticated"}
+
+    async with running(nothing_is_public) as gateway:
+        (url,) = (url for url in gateway.gateway.urls if url.startswith("https"))
+        assert "api.example.com:8443" in PROGRAM
+        (tmp_path / "program.py").write_text(PROGRAM.replace("api.example.com", "localhost").replace("8443", url[-5:]))
+        roots = {"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(gateway.world.pki.ca)}
+        assert all(f"`{name}=tls/ca.pem`" in TEXT for name in roots)
+        code, out, errors = await run("python program.py", tmp_path, TOKEN=gateway.token(), **roots)
+        assert (code, out, errors) == (0, "status: SERVING\n\n", "")
+        code, _, errors = await run("python program.py", tmp_path, TOKEN="other", **roots)
+        assert (code, "UNAUTHENTICATED" in errors) == (1, True)
+        reply = await gateway.echo(headers=gateway.headers(content_type="application/grpc"))
+        assert reply.http == 415
+
+
 async def test_the_configuration_of_envoy_is_made(world: DemoWorld, tmp_path: Path) -> None:
     require_envoy()
     arrange(world, tmp_path)
@@ -379,7 +403,22 @@ def test_what_is_not_supported_yet_is_named(page: str) -> None:
 def test_nothing_that_works_is_called_unsupported() -> None:
     built = {*Settings.model_fields} | {name for _, one in sections() for name in one.model_fields}
     named = {word for code in codes(section("Limits of this version")) for word in re.findall(r"^\w+|otlp", code)}
-    assert named & built - not_yet().keys() == {"drain", "tracing"}
+    assert named & built - not_yet().keys() == {"drain", "tracing", "transport"}
+
+
+def test_the_numbers_of_http2_are_those_of_the_code() -> None:
+    told = " ".join(TEXT.split())
+    for number in (
+        f"{http2.MAX_STREAMS} at once",
+        f"{http2.STREAM_WINDOW >> 20} MiB of a request ahead of the backend",
+        f"{front.CONNECTION_WINDOW >> 20} MiB on one connection",
+        f"every {pool.RESOLVE_INTERVAL:g} seconds",
+        f"after {pool.BACKOFF:g} seconds at first, then by and by up to {pool.BACKOFF_MOST:g}.",
+        f"{pool.MAX_WAITING:,} calls may, more get 14",
+        f"is sent {'once ' * (h2.ATTEMPTS - 1)}more, if it has no more than {h2.KEPT >> 10} KiB",
+        f"no answer comes within {http2.PING_TIMEOUT:g} seconds",
+    ):
+        assert number in told
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
@@ -392,6 +431,7 @@ REASON_AT = {
     "Refusal": 1,
     "fail": 1,
     "cancel": 0,
+    "end_all": 1,
     "Answer": 0,
 }
 
@@ -436,16 +476,29 @@ def test_the_statuses_of_plain_refusals_are_right() -> None:
     assert told == used
 
 
+LOGGING = re.compile(r"(?:(?:self\._)?log|structlog\.get_logger\('[\w.]+'\))\.(?:debug|info|warning|error)|FailureLog")
+
+
+def events_in_code() -> dict[str, set[str]]:
+    """Event -> the names of its fields, as far as they are written out."""
+    events: dict[str, set[str]] = {}
+    for call in calls_in_code():
+        if LOGGING.fullmatch(ast.unparse(call.func)) and isinstance(event := call.args[0], ast.Constant):
+            events.setdefault(str(event.value), set()).update(each.arg for each in call.keywords if each.arg)
+    return events
+
+
 def test_the_table_of_events_has_every_event() -> None:
-    used = {
-        call.args[0].value
-        for call in calls_in_code()
-        if re.fullmatch(r"(?:self\._)?log\.(?:debug|info|warning|error)|FailureLog", ast.unparse(call.func))
-        and isinstance(call.args[0], ast.Constant)
-    }
     told = [event for row in rows(section("Log events")) for event in codes(row[0])]
     assert len(told) == len(set(told))
-    assert set(told) == used
+    assert set(told) == events_in_code().keys()
+
+
+def test_the_fields_of_events_are_there() -> None:
+    table = {event: set(codes(row[1])) for row in rows(section("Log events")) for event in codes(row[0])}
+    told = {event: {name for name in fields if name.isidentifier()} for event, fields in table.items()}
+    assert sum(map(len, told.values())) > 8
+    assert [event for event, fields in told.items() if not fields <= events_in_code()[event]] == []
 
 
 async def test_the_table_of_metrics_is_what_the_gateway_shows() -> None:
@@ -476,33 +529,103 @@ def test_exit_codes() -> None:
     assert told == [cli.FINE, cli.REFUSED, cli.USAGE, cli.NOT_STARTED]
 
 
-async def test_the_table_of_unreachable_backends(tmp_path: Path) -> None:
-    told = [codes(row[0])[0] for row in rows(section("Troubleshooting"))]
+@pytest.mark.parametrize(("column", "transport", "field"), [(0, "h2", "problem"), (1, "grpcio", "details")])
+async def test_the_table_of_unreachable_backends(tmp_path: Path, column: int, transport: str, field: str) -> None:
+    told = [codes(row[column])[0] for row in rows(section("Troubleshooting"))]
     foreign = authority()
     (tmp_path / "ca.pem").write_bytes(foreign.pem)
     certificate, key = write_pair(tmp_path, *leaf(foreign, "gateway.demo.internal"))
 
-    async def details(targets: list[str] | None = None, **tls: str) -> str:
+    async def said(targets: list[str] | None = None, *, plain: bool = False, **tls: str) -> str:
         def change(configuration: dict[str, Any]) -> None:
             upstream = configuration["upstreams"]["demo"]
+            upstream["transport"] = transport
             upstream["tls"] |= tls
             upstream["targets"] = targets or upstream["targets"]
+            if plain:
+                del upstream["tls"]
+                upstream |= {"plaintext": True, "allow_insecure_tokens": True}
 
         with capture_logs() as events:
             async with running(change) as gateway:
                 reply = await gateway.echo()
         assert (reply.code, reply.status and reply.status.message) == (14, "the backend cannot be reached")
-        return next(str(event["details"]) for event in events if event["event"] == "backend_unreachable")
+        return next(str(event[field]) for event in events if event["event"] == "backend_unreachable")
 
-    async with scripted() as plaintext:
-        said = [
-            await details(["127.0.0.1:1"]),
-            await details(server_name="other.internal"),
-            await details(ca=str(tmp_path / "ca.pem")),
-            await details(certificate=str(certificate), private_key=str(key)),
-            await details([f"127.0.0.1:{plaintext.port}"]),
+    async with scripted() as plaintext, old_server(tmp_path) as old:
+        found = [
+            await said(["127.0.0.1:1"]),
+            await said(server_name="other.internal"),
+            await said(ca=str(tmp_path / "ca.pem")),
+            await said(certificate=str(certificate), private_key=str(key)),
+            await said(plain=True),
+            await said([f"127.0.0.1:{plaintext.port}"]),
+            await said([f"127.0.0.1:{old}"], ca=str(tmp_path / "old.pem"), server_name="old.internal"),
         ]
-    assert [phrase in one for phrase, one in zip(told, said, strict=True)] == [True] * len(told), said
+    assert [phrase in one for phrase, one in zip(told, found, strict=True)] == [True] * len(told), found
+
+
+@contextlib.asynccontextmanager
+async def old_server(folder: Path) -> AsyncIterator[int]:
+    """The port of a server with TLS that has never heard of HTTP/2; `old.pem` is who signed its certificate."""
+
+    async def leave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    signer = authority()
+    (folder / "old.pem").write_bytes(signer.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*write_pair(folder, *leaf(signer, "old.internal"), stem="old-server"))
+    async with await asyncio.start_server(leave, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_check_tells_why_a_backend_cannot_be_reached(world: DemoWorld, tmp_path: Path) -> None:
+    text = world.config_path.read_text()
+    assert text.count("server_name: backend.demo.internal") == 1
+    (world.config_path.parent / "other.yaml").write_text(text.replace("backend.demo.internal", "other.internal"))
+    code, _, errors = await run("grpcweb-gateway check -c other.yaml", world.config_path.parent)
+    assert code == 1
+    assert "upstreams.demo.targets: no target can be reached" in errors
+    assert codes(rows(section("Troubleshooting"))[1][0])[0] in errors
+
+
+async def test_a_reply_that_ends_inside_a_message_is_cut_off() -> None:
+    piece, end = ((0, 0), b"\0\0\0\0\5he"), (HEADERS_END, block((b"grpc-status", b"0")))
+    async with raw_http2((HEADERS, GRPC_HEAD), piece, end) as backend:
+
+        def change(configuration: dict[str, Any]) -> None:
+            del configuration["upstreams"]["demo"]["tls"]
+            configuration["upstreams"]["demo"] |= backend
+
+        async with running(change) as gateway:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await gateway.echo()
+
+
+@pytest.mark.parametrize("value", [b"a\x01", b"a ", b"\ta"])
+@pytest.mark.parametrize(("transport", "status"), [("h2", 13), ("grpcio", 0)])
+async def test_what_no_header_may_have_is_refused_and_with_grpcio_is_not(
+    value: bytes, transport: str, status: int
+) -> None:
+    odd = GRPC_HEAD + block((b"x-odd", value))
+    message, end = ((0, 0), b"\0\0\0\0\0"), (HEADERS_END, block((b"grpc-status", b"0")))
+    async with raw_http2((HEADERS, odd), message, end) as backend:
+
+        def change(configuration: dict[str, Any]) -> None:
+            upstream = configuration["upstreams"]["demo"]
+            del upstream["tls"]
+            upstream |= {**backend, "transport": transport}
+
+        with capture_logs() as events:
+            async with running(change) as gateway:
+                reply = await gateway.echo()
+    assert reply.code == status
+    if status:
+        assert reply.status is not None
+        assert f'**Status 13, "{reply.status.message}".**' in TEXT
+        (told,) = (event for event in events if event["event"] == "backend_reset")
+        assert (told["method"], told["code"], told["invalid"]) == ("/demo.v1.Demo/Echo", "PROTOCOL_ERROR", True)
 
 
 # -- names and links -------------------------------------------------------------------------------------------------

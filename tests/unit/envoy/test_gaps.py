@@ -124,6 +124,7 @@ def test_a_discovered_key_set_is_no_obstacle_once_it_is_known() -> None:
 # -- differences -------------------------------------------------------------------------------------------------------
 
 ALWAYS = {"limits.max_request_message", "limits.max_response_message", "limits.max_metadata", "limits.body_stall"} | {
+    "listeners[0].http2",
     "limits.max_calls",
     "admin.bind",
     "drain",
@@ -134,7 +135,11 @@ TLS = {"bind": "127.0.0.1:8443", "tls": FILES}
 
 DIFFERENCES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("nothing but what is always so", {}, set()),
-    ("a listener with TLS", {"listeners": [LEAST["listeners"][0], TLS]}, {"listeners[1].tls.certificate"}),
+    (
+        "a listener with TLS",
+        {"listeners": [LEAST["listeners"][0], TLS]},
+        {"listeners[1].http2", "listeners[1].tls.certificate"},
+    ),
     ("origins", {"cors": {"allow_origins": ["https://a.example"]}}, {"cors.expose_headers"}),
     ("an issuer", {"auth": {"issuers": [ISSUER]}}, {f"auth.issuers[0].{name}" for name in OF_AN_ISSUER}),
     (
@@ -167,6 +172,11 @@ DIFFERENCES: list[tuple[str, dict[str, Any], set[str]]] = [
 def test_each_difference_is_told_when_it_applies(sections: dict[str, Any], expected: set[str]) -> None:
     always = ALWAYS - {"auth.issuers"} if "authorization.rules" in expected else ALWAYS
     assert set(told(**sections)) == always | expected
+
+
+def test_without_http2_there_is_no_native_grpc_to_tell_of() -> None:
+    assert "native gRPC is refused" in told()["listeners[0].http2"]
+    assert "listeners[0].http2" not in told(listeners=[{**LEAST["listeners"][0], "http2": False}])
 
 
 def test_no_admin_address_has_no_difference() -> None:

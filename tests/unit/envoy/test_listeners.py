@@ -67,6 +67,15 @@ def test_http2(http2: bool, alpn: list[str], codec: str) -> None:
     assert manager(config)["codec_type"] == codec
 
 
+def test_http2_is_spoken_unless_it_is_switched_off_and_with_the_limits_of_the_gateway() -> None:
+    assert manager(rendered())["codec_type"] == "AUTO"
+    assert manager(rendered())["http2_protocol_options"] == {
+        "max_concurrent_streams": 128,
+        "initial_stream_window_size": 1024 * 1024,
+        "initial_connection_window_size": 16 * 1024 * 1024,
+    }
+
+
 def names(**sections: Any) -> list[str]:
     return [each["name"].rpartition(".")[2] for each in manager(rendered(**sections))["http_filters"]]
 

@@ -22,7 +22,7 @@ FULL: dict[str, Any] = {
             "bind": "0.0.0.0:8443",
             "tls": {**FILES, "minimum_version": "TLSv1.3", "client_ca": "/dev/null", "client_auth": "optional"},
             "allow_plaintext": True,
-            "http2": True,
+            "http2": False,
         }
     ],
     "admin": {"bind": "0.0.0.0:9000"},
@@ -61,7 +61,7 @@ FULL: dict[str, Any] = {
         "shop": {
             "services": ["shop.v1.Orders"],
             "targets": ["shop.internal:50051"],
-            "transport": "grpcio",
+            "transport": "h2",
             "tls": {**FILES, "ca": "/dev/null", "server_name": "backend.internal"},
             "balance": "least_request",
             "connections": 2,
@@ -93,7 +93,7 @@ FULL: dict[str, Any] = {
 # What Envoy's configuration shows: another value, with which it must be another configuration.
 RENDERED: dict[str, Any] = {
     "listeners[].bind": "0.0.0.0:8444",
-    "listeners[].http2": False,
+    "listeners[].http2": True,
     "listeners[].tls.certificate": "/dev/zero",
     "listeners[].tls.private_key": "/dev/zero",
     "listeners[].tls.minimum_version": "TLSv1.2",

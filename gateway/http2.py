@@ -125,6 +125,8 @@ class Link(asyncio.Protocol):
         self._closed_at = 0.0
         self._flushing = False  # a flush is on its way
         self._stuck = False  # the transport is full
+        self._buffered = 0  # bytes in a full transport at the last tick
+        self._moved_at = 0.0  # loop time when that had changed
         self._resting = False  # it was read enough in this turn
         self._patience = PATIENCE
         self._owed = 0  # bytes received that nobody has consumed yet
@@ -154,8 +156,6 @@ class Link(asyncio.Protocol):
             self._dispatch(engine.events())
             if engine.want_write:
                 self.flush_soon()
-            if self._stuck and not engine.want_read:
-                self.transport.abort()  # the engine has given up, and its goodbye cannot leave
         except NGH2Error as error:
             self._give_up(error)
 
@@ -279,6 +279,7 @@ class Link(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """About once a second, with the loop's time. Servers of gRPC hang up on pings without a stream."""
+        self._look_at_transport(now)
         self._patience = min(PATIENCE, self._patience + PATIENCE_RATE)
         if not self.closing and self.missing_window > self._window // 4 * 3:
             self.worn_out()
@@ -297,6 +298,18 @@ class Link(asyncio.Protocol):
         elif self._keepalive is not None and self.streams and now - self.heard_at >= self._keepalive:
             self._pinged_at = now
             self.ping()
+
+    def _look_at_transport(self, now: float) -> None:
+        """Bytes that leave a full transport are a sign of life: a ping could not leave, and its peer may not be read."""
+        size = self.transport.get_write_buffer_size() if self._stuck else 0
+        if not size or size != self._buffered:
+            self._buffered, self._moved_at = size, now
+            if size:
+                self.heard_at = now
+
+    def stuck_for(self, now: float) -> float:
+        """Seconds since a byte left the transport, which is full; else 0."""
+        return now - self._moved_at if self._stuck else 0.0
 
     @property
     def peer_name(self) -> str:
@@ -427,11 +440,12 @@ class Link(asyncio.Protocol):
 
     def _about_connection(self, event: Event) -> None:
         self._patience -= 1
-        if self._patience < 0:
+        if self._patience < 0 and not isinstance(event, ConnectionClosed):
             self.close(ENHANCE_YOUR_CALM)
             return
         if isinstance(event, StreamReset):
-            self._reset_by_peer.add(event.stream_id)  # and is closed next
+            if event.stream_id in self.streams:  # and it is closed next
+                self._reset_by_peer.add(event.stream_id)
         elif isinstance(event, SettingsReceived):
             self.max_streams = self._engine.remote_settings[Setting.MAX_CONCURRENT_STREAMS]
             self.settings_received()

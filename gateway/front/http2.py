@@ -74,8 +74,6 @@ class BrowserLink(Link):
         self._greeted = False
         self._draining = False
         self._used_at = 0.0  # loop time when a stream was last open
-        self._last_size = 0  # of what waits in a full transport
-        self._drained_at = 0.0  # loop time when that last changed
         self.peer = ""
         self.scheme = b"http"
         self.identities: tuple[str, ...] = ()
@@ -118,12 +116,12 @@ class BrowserLink(Link):
         self._greeted = True
 
     def tick(self, now: float) -> None:
+        super().tick(now)
         if self.streams:
             self._used_at = now
             self._look_for_stalls(now)
         elif now - self._used_at >= (IDLE_TIMEOUT if self._greeted else HANDSHAKE_TIMEOUT):
             self.close()
-        super().tick(now)
 
     def worn_out(self) -> None:
         self.drain()
@@ -193,17 +191,14 @@ class BrowserLink(Link):
         stall = self._front.snapshot().body_stall
         if stall is None:
             return
-        size = self.transport.get_write_buffer_size() if self._stuck else 0
-        if not size or size != self._last_size:
-            self._last_size, self._drained_at = size, now
-        elif now - self._drained_at >= stall:
+        if self.stuck_for(now) >= stall:
             for stream in self.streams.values():
                 stream.stalled()
             self.transport.abort()
             return
         for stream_id, stream in tuple(self.streams.items()):
             # While a full transport drains, what waits behind it stands still without anybody's fault.
-            waiting = 0 if size else self.waiting(stream_id)
+            waiting = 0 if self._stuck else self.waiting(stream_id)
             stream.look_for_stall(now, waiting, stall)
 
 

@@ -19,6 +19,7 @@ CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS ar
 # All calls of a gateway share few connections. Their windows together, not a smaller one of the connection, say what a
 # backend may send ahead: or some readers that stand still would stop the replies of everybody else.
 CONNECTION_WINDOW = 1024 * 1024 * 1024
+STUCK_TIMEOUT = 20.0  # seconds for a backend to read something when it must
 LAST_STREAM = 2**30  # of a connection; it is replaced long before its numbers end
 
 
@@ -116,6 +117,11 @@ class BackendLink(Link):
         if not self.closed.done():
             self.closed.set_result(None)
         super().connection_lost(exc)
+
+    def tick(self, now: float) -> None:
+        super().tick(now)
+        if self.stuck_for(now) >= STUCK_TIMEOUT:
+            self.transport.abort()
 
     def worn_out(self) -> None:
         self.retire()

@@ -7,7 +7,7 @@ A call takes one way through, and its reply the same way back:
     protocol/   the wire, pure: frames, base64 text, metadata, timeouts, trailers, statuses, content types, compression
     permit.py   what the gate decides: Permit, Refusal, Subject
     request.py  a request that is not known to be a call yet, and plain HTTP answers
-    http2.py    one HTTP/2 connection, either end of it, over libnghttp2
+    http2/      one HTTP/2 connection, either end of it, over libnghttp2
     ends.py     what a call acts on: its two ends, the gate, what all calls share
     call.py     THE ROAD of one call, sans-IO
     policy/     who may call what: origins, tokens and their keys, permissions, the gate

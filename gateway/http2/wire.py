@@ -1,0 +1,288 @@
+"""The connection itself: bytes in and out in turns, liveness, and how it ends.
+
+Rules
+- What one turn of the loop makes leaves in one write. While the transport is full nothing more is taken out.
+- Who sends much at once is read on in the next turn, after everybody else.
+- Frames that ask for nothing are counted (`PATIENCE`).
+"""
+
+import asyncio
+import struct
+from typing import cast
+
+import structlog
+from ngh2 import (
+    Connection,
+    ConnectionClosed,
+    Event,
+    GoAwayReceived,
+    NGH2Error,
+    Role,
+    Setting,
+    SettingsReceived,
+)
+
+from gateway.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, error_name
+from gateway.http2.limits import (
+    CLIENT_SETTINGS,
+    CONFIGURATION,
+    PATIENCE,
+    PATIENCE_RATE,
+    SERVER_SETTINGS,
+    TURN,
+    WRITE_BUFFER,
+)
+
+log = structlog.get_logger("gateway.http2")
+
+PING_TIMEOUT = 20.0  # seconds for the answer to a PING
+CLOSE_TIMEOUT = 5.0  # seconds for the last bytes of a connection that is closed
+LINGER = 1.0  # seconds for the peer to close its half, when they have left
+
+_GOAWAY = struct.Struct(">HBBBIII")  # length, type, flags and stream of a frame, then the last stream and the reason
+
+
+class Wire(asyncio.Protocol):
+    """A connection without its streams, which are a `Link`'s."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, *, server: bool, window: int, keepalive: float | None) -> None:
+        """`window`: bytes of all streams together that the peer may send ahead. `keepalive`: seconds of silence."""
+        self.heard_at = 0.0  # loop time of the last bytes from the peer
+        self.closing = False
+        self.max_streams = 100  # that the peer allows; until it says
+        self.last_peer_stream = 0  # the newest that the peer has opened
+        self._loop = asyncio.get_running_loop()
+        self._engine = Connection(Role.SERVER if server else Role.CLIENT, CONFIGURATION)
+        self._settings = SERVER_SETTINGS if server else CLIENT_SETTINGS
+        self._window = window
+        self._keepalive = keepalive
+        self._pinged_at: float | None = None
+        self._closed_at = 0.0
+        self._flushing = False  # a flush is on its way
+        self._stuck = False  # the transport is full
+        self._buffered = 0  # bytes in a full transport at the last tick
+        self._moved_at = 0.0  # loop time when that had changed
+        self._resting = False  # it was read enough in this turn
+        self._patience = PATIENCE
+        self._owed = 0  # bytes received that nobody has consumed yet
+
+    # -- the transport -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(WRITE_BUFFER)
+        self.heard_at = self._loop.time()
+        self._engine.initiate_connection(self._settings)
+        self._engine.set_local_window_size(self._window)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            return
+        self.heard_at = self._loop.time()
+        if len(data) >= TURN:
+            self._rest()
+        engine = self._engine
+        try:
+            engine.receive_data(data)
+            self.dispatch(engine.events())
+            if engine.want_write:
+                self.flush_soon()
+        except NGH2Error as error:
+            self._give_up(error)
+
+    def _rest(self) -> None:
+        if not self._resting:
+            self._resting = True
+            self.transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._resting = False
+        if self.wants_to_read and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    @property
+    def wants_to_read(self) -> bool:
+        return not self._resting
+
+    def eof_received(self) -> bool:
+        return False  # who has closed one half is gone
+
+    def pause_writing(self) -> None:
+        self._stuck = True
+
+    def resume_writing(self) -> None:
+        self._stuck = False
+        self._flush()
+
+    @property
+    def now(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
+    @property
+    def missing_window(self) -> int:
+        """Bytes of the connection's window that the peer cannot send, though nobody owes them.
+
+        Up to half of the window they may be due all the same, for the engine gives back in large pieces. The engine
+        also loses the beginning of a DATA frame whose stream is reset in its middle.
+        """
+        return self._window - self._engine.local_window_size - self._owed
+
+    # -- the connection ------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """About once a second, with the loop's time. Servers of gRPC hang up on pings without a stream."""
+        self._look_at_transport(now)
+        self._patience = min(PATIENCE, self._patience + PATIENCE_RATE)
+        if not self.closing and self.missing_window > self._window // 4 * 3:
+            self.worn_out()
+        if self.closing:
+            if now - self._closed_at >= (CLOSE_TIMEOUT if self.transport.get_write_buffer_size() else LINGER):
+                self.transport.abort()
+        elif self._pinged_at is not None:
+            if self.heard_at >= self._pinged_at:  # the loop's clock ticks in milliseconds
+                self._pinged_at = None
+            elif now - self._pinged_at > PING_TIMEOUT:
+                log.info("connection_dead", peer=self.peer_name)
+                self.transport.abort()
+        elif self._keepalive is not None and self.in_use and now - self.heard_at >= self._keepalive:
+            self._pinged_at = now
+            self.ping()
+
+    def _look_at_transport(self, now: float) -> None:
+        """Bytes that leave a full transport are a sign of life: no ping can leave, and the peer may not be read."""
+        size = self.transport.get_write_buffer_size() if self._stuck else 0
+        if not size or size != self._buffered:
+            self._buffered, self._moved_at = size, now
+            if size:
+                self.heard_at = now
+
+    def stuck_for(self, now: float) -> float:
+        """Seconds since a byte left the transport, which is full; else 0."""
+        return now - self._moved_at if self._stuck else 0.0
+
+    @property
+    def peer_name(self) -> str:
+        name = self.transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+
+    def ping(self) -> None:
+        try:
+            self._engine.ping()
+        except NGH2Error:
+            return
+        self.flush_soon()
+
+    def shutdown_notice(self) -> None:
+        """A server's: ask the peer to open no more streams; those on their way here are still served."""
+        try:
+            self._engine.send_shutdown_notice()
+        except NGH2Error:
+            return
+        self.flush_soon()
+
+    def goaway(self) -> None:
+        """Take no more streams."""
+        try:
+            self._engine.send_goaway(NO_ERROR)
+        except NGH2Error:
+            return
+        self.flush_soon()
+
+    def close(self, error: int = NO_ERROR) -> None:
+        """Say goodbye; streams that are still open are lost."""
+        if self.closing:
+            return
+        if self._stuck:
+            self.transport.abort()
+            return
+        try:
+            self._engine.terminate_connection(error)
+        except NGH2Error:
+            pass
+        else:
+            self._flush()
+        self._close_transport()
+
+    # -- for subclasses ------------------------------------------------------------------------------------------
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there are streams."""
+        return False
+
+    def dispatch(self, events: list[Event]) -> None:
+        """What the engine has found, in order."""
+
+    def flushed(self) -> None:
+        """All that the peer's windows allow has left."""
+
+    def settings_received(self) -> None:
+        """The peer's settings are known, or have changed."""
+
+    def goaway_received(self) -> None:
+        """The peer takes no more streams; those that it has not seen are closed with REFUSED_STREAM."""
+
+    def leaving(self) -> None:
+        """The connection is being closed."""
+
+    def worn_out(self) -> None:
+        """Too much of the connection's window is lost: another one has to take its place."""
+
+    # -- the engine ----------------------------------------------------------------------------------------------
+
+    def flush_soon(self) -> None:
+        """At the end of this turn of the loop."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._stuck or self.closing:
+            return
+        engine = self._engine
+        try:
+            data = engine.data_to_send()
+        except NGH2Error as error:
+            self._give_up(error)
+            return
+        if data:
+            self.transport.write(data)
+        self.flushed()
+        if events := engine.events():
+            self.dispatch(events)
+
+    def about_connection(self, event: Event) -> None:
+        """An event of no stream."""
+        self._patience -= 1
+        if self._patience < 0 and not isinstance(event, ConnectionClosed):
+            self.close(ENHANCE_YOUR_CALM)
+            return
+        if isinstance(event, SettingsReceived):
+            self.max_streams = self._engine.remote_settings[Setting.MAX_CONCURRENT_STREAMS]
+            self.settings_received()
+        elif isinstance(event, GoAwayReceived):
+            self.goaway_received()
+        elif isinstance(event, ConnectionClosed):
+            if event.error_code != NO_ERROR:
+                log.info("connection_error", peer=self.peer_name, code=error_name(event.error_code))
+            self._close_transport()
+
+    def _give_up(self, error: NGH2Error) -> None:
+        """The engine has ended in the middle: it cannot say goodbye any more, so the frame is written by hand."""
+        log.info("connection_error", peer=self.peer_name, code=type(error).__name__)
+        if not self.closing:
+            self.transport.write(_GOAWAY.pack(0, 8, 7, 0, 0, self.last_peer_stream, ENHANCE_YOUR_CALM))
+        self._close_transport()
+
+    def _close_transport(self) -> None:
+        if not self.closing:
+            self.closing = True
+            self._closed_at = self._loop.time()
+            self.leaving()
+            self.transport.close()

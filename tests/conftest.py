@@ -15,6 +15,8 @@ import pytest
 import structlog
 import uvloop
 
+from gateway.observe import log
+
 BROWSER = Path(__file__).parent / "browser"
 BUILT = BROWSER / "clients" / "dist" / ".stamp"
 
@@ -60,6 +62,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 @pytest.fixture(autouse=True)
 def fresh_log() -> Iterator[None]:
     """A test that sets the log up does so for itself; the very list of processors goes back, for loggers hold it."""
-    before = structlog.get_config()
+    before, line_of_call = structlog.get_config(), log._line_of_call
     yield
     structlog.configure(**before)
+    log._line_of_call = line_of_call

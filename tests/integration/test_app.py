@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from gateway.app import Gateway, StartError
 from gateway.demo.pb import demo_pb2
 from gateway.settings import SettingsError, parse
+from gateway.upstream.grpcio import GrpcioUpstream
 from tests.support.certificates import DAY, authority, leaf, write_pair
 from tests.support.frames import message
 from tests.support.gateway import DEMO, RunningGateway, running
@@ -122,12 +123,18 @@ async def test_a_rule_for_a_method_that_does_not_exist_stops_the_start() -> None
             assert problem.hint == "did you mean /demo.v1.Demo/Echo?"
 
 
-async def test_reflection_knows_the_methods_of_the_backend() -> None:
+@pytest.mark.parametrize("transport", ["grpcio", "h2"])
+async def test_reflection_knows_the_methods_of_the_backend(transport: str) -> None:
     def reflect(configuration: dict[str, Any]) -> None:
         configuration["authorization"]["descriptors"] = "reflection"
+        configuration["upstreams"]["demo"]["transport"] = transport
 
     async with running(reflect) as gateway:
-        assert b"/demo.v1.Demo/Echo" in gateway.gateway.upstream("demo").unary_methods
+        upstream = gateway.gateway.upstream("demo")
+        if isinstance(upstream, GrpcioUpstream):
+            assert b"/demo.v1.Demo/Echo" in upstream.unary_methods
+            assert b"/demo.v1.Demo/Count" not in upstream.unary_methods
+        assert isinstance(upstream, GrpcioUpstream) == (transport == "grpcio")
         assert (await gateway.echo()).code == 0
 
 

@@ -416,7 +416,7 @@ def test_the_numbers_of_http2_are_those_of_the_code() -> None:
         f"after {pool.BACKOFF:g} seconds at first, then by and by up to {pool.BACKOFF_MOST:g}.",
         f"{pool.MAX_WAITING:,} calls may, more get 14",
         f"is sent {'once ' * (h2.ATTEMPTS - 1)}more, if it has no more than {h2.KEPT >> 10} KiB",
-        f"no answer comes within {http2.PING_TIMEOUT:g} seconds",
+        f"no answer comes within {http2.wire.PING_TIMEOUT:g} seconds",
     ):
         assert number in told
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from gateway.demo.world import DemoWorld
+from tests.support import http2
 
 
 @pytest.fixture
@@ -64,9 +65,12 @@ async def test_it_says_when_it_is_ready_and_ends_well_on_a_signal(world: DemoWor
         ready = await event(process, "ready")
         host, port = ready["listeners"][0].removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
-        process.send_signal(number)
-        await event(process, "stopped")
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        async with http2.connect(int(port)) as client:
+            process.send_signal(number)
+            await event(process, "stopped")
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert client.goaway is not None
+            await client.until_closed()
         writer.close()
 
 

@@ -79,6 +79,25 @@ def test_frames_survive_any_split(frames: list[tuple[int, bytes]], cuts: list[in
     assert walk(chunks) == (len(frames), any(flags for flags, _ in frames), None)
 
 
+@given(messages, st.integers(0, 600))
+@quick
+def test_a_walker_knows_whether_it_is_inside_a_frame(frames: list[tuple[int, bytes]], size: int) -> None:
+    walker, body, ends = FrameWalker(LIMIT), b"", {0}
+    for flags, message in frames:
+        body += frame(message, flags)
+        ends.add(len(body))
+    walker.feed(body[:size])
+    assert walker.within_frame == (min(size, len(body)) not in ends)
+
+
+@given(st.binary(max_size=60).map(encode), st.integers(0, 90))
+@quick
+def test_a_text_decoder_knows_whether_it_is_inside_a_quantum(body: bytes, size: int) -> None:
+    decoder = TextDecoder()
+    decoder.feed(body[:size])
+    assert decoder.within_quantum == (len(body[:size]) % 4 != 0)
+
+
 @given(framed_noise, cuts)
 @thorough
 def test_walker_and_splitter_agree_on_any_bytes_in_any_split(body: bytes, cuts: list[int]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.protocol import compression, content_type, timeout, trailers
 from gateway.protocol.frames import PREFIX_SIZE, frame
-from gateway.protocol.metadata import Headers, reply_metadata, request_metadata
+from gateway.protocol.metadata import Headers, is_carried, reply_metadata, request_metadata
 from gateway.protocol.status import MAX_MESSAGE, Code, Status, WireError, decode_message, encode_message
 
 quick = settings(max_examples=100, deadline=None)
@@ -80,8 +80,19 @@ def test_reply_metadata_never_fails_and_never_splits(headers: Headers) -> None:
     kept = reply_metadata(headers)
     for name, value in kept:
         assert re.fullmatch(rb"[0-9a-z_.-]+", name)
-        assert not re.search(rb"[\r\n\0]", value)
+        assert is_field_value(value)
     assert reply_metadata(kept) == kept
+
+
+@given(noise)
+@thorough
+def test_what_a_header_can_carry_is_said_as_the_grammar_says_it(value: bytes) -> None:
+    assert is_carried(value) == is_field_value(value)
+
+
+def is_field_value(value: bytes) -> bool:
+    """RFC 9110, section 5.5, with obs-text; white space around it aside."""
+    return re.fullmatch(rb"[\t -~\x80-\xff]*", value) is not None
 
 
 @given(statuses, plain_headers)
@@ -91,7 +102,7 @@ def test_trailers_come_back(status: Status, metadata: Headers) -> None:
     assert data == frame(data[PREFIX_SIZE:], 0x80)
     decoded, rest = trailers.decode(data[PREFIX_SIZE:])
     assert (decoded.code, decoded.details, rest) == (status.code, status.details, metadata)
-    assert decoded.message == status.message.strip(" ")  # white space at the ends is the header's, not the value's
+    assert decoded.message == status.message
 
 
 @given(statuses, blocks)
@@ -102,6 +113,13 @@ def test_trailers_have_one_status_whatever_the_metadata(status: Status, metadata
     assert lines[0] == b"grpc-status:%d" % status.code
     assert all(re.fullmatch(rb"[0-9a-z_.-]+:[^\r\n\0]*", line) for line in lines)
     assert sum(line.startswith(b"grpc-status:") for line in lines) == 1
+    assert [b"%b:%b" % field for field in trailers.fields(status, metadata)] == lines
+
+
+@given(statuses)
+@quick
+def test_trailers_of_http_have_no_white_space_around_their_values(status: Status) -> None:
+    assert all(value == value.strip(b" \t") for _, value in trailers.fields(status, []))
 
 
 @given(st.one_of(st.binary(max_size=60), st.lists(st.tuples(names, noise).map(b":".join)).map(b"\r\n".join)))
@@ -157,12 +175,21 @@ def test_timeout_parsing_raises_nothing_else(raw: bytes) -> None:
         assert 0 <= timeout.parse(raw) <= timeout.MAX_TIMEOUT
 
 
-@given(noise, st.none() | noise, st.sampled_from([b"", b"application/grpc-web", b"application/grpc-web-text+"]))
+types = st.sampled_from(
+    [b"", b"application/grpc", b"application/grpc+", b"application/grpc-web", b"application/grpc-web-text+"]
+)
+
+
+@given(noise, st.none() | noise, types, st.booleans())
 @quick
-def test_content_type_parsing_raises_nothing(tail: bytes, accept: bytes | None, head: bytes) -> None:
-    call = content_type.parse(head + tail, accept)
+def test_content_type_parsing_raises_nothing(
+    tail: bytes, accept: bytes | None, head: bytes, http_trailers: bool
+) -> None:
+    call = content_type.parse(head + tail, accept, trailers=http_trailers)
     if call is not None:
         assert re.fullmatch(rb"application/grpc(\+[!-~]+)?", call.upstream)
+        assert call.native == (call.reply == call.upstream)
+        assert http_trailers or not call.native
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.integers(0, 200))
@@ -172,6 +199,31 @@ def test_decompression_stops_at_the_limit(members: list[bytes], limit: int) -> N
     for encoding, message in ((b"gzip", b"".join(map(gzip.compress, members))), (b"deflate", zlib.compress(plain))):
         expected = plain if len(plain) <= limit else Code.RESOURCE_EXHAUSTED
         assert decompress_or_code(encoding, message, limit) == expected
+
+
+packed_or_not = st.tuples(st.sampled_from(["packed", "plain", "rubbish"]), st.binary(max_size=40))
+
+
+@given(st.sampled_from([b"gzip", b"deflate"]), st.lists(packed_or_not, max_size=4), st.integers(1, 50))
+@quick
+def test_messages_that_pass_by_are_judged_as_if_they_were_opened(
+    encoding: bytes, parts: list[tuple[str, bytes]], size: int
+) -> None:
+    pack = gzip.compress if encoding == b"gzip" else zlib.compress
+    body, expected = b"", None
+    for kind, data in parts:
+        message = pack(data) if kind == "packed" else data
+        body += frame(message, kind != "plain")
+        judged = message if kind == "plain" else decompress_or_code(encoding, message, 60)
+        if expected is None and (len(message) > 60 or isinstance(judged, int)):
+            expected = Code.RESOURCE_EXHAUSTED if len(message) > 60 else judged
+    sizes, found = compression.CompressedSizes(encoding, 60), None
+    try:
+        for start in range(0, len(body), size):
+            sizes.feed(body[start : start + size])
+    except WireError as error:
+        found = error.status.code
+    assert found == expected
 
 
 @given(st.sampled_from([b"gzip", b"deflate", b"identity"]), noise, noise, st.integers(0, 40))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.call import Call
-from gateway.ends import CallHead, CallLimits, Roadside, UpstreamRequest, UpstreamStream
+from gateway.ends import CallHead, CallLimits, Reply, Roadside, UpstreamRequest, UpstreamStream
 from gateway.permit import Permit, Refusal
 from gateway.protocol import content_type, text
 from gateway.protocol.metadata import Headers
@@ -22,6 +22,7 @@ class ListDownstream:
     heads: list[Headers] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
     ends: list[Headers | None] = field(default_factory=list)  # the trailers of each; None: without
+    aborts: int = 0
     reading: bool = True
 
     def send_head(self, metadata: Headers) -> None:
@@ -32,6 +33,9 @@ class ListDownstream:
 
     def end(self, trailers: Headers | None = None) -> None:
         self.ends.append(trailers)
+
+    def abort(self) -> None:
+        self.aborts += 1
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -49,9 +53,11 @@ class ListUpstream:
     chunks: list[bytes] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     on_send: Callable[[], None] | None = None
+    replies: list[Reply] = field(default_factory=list)  # where to say what the backend says, for each one opened
 
-    def open(self, permit: Permit, request: UpstreamRequest, _reply: object) -> UpstreamStream | Status:
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status:
         self.opened.append((permit, request))
+        self.replies.append(reply)
         return self if self.refuse is None else self.refuse
 
     def send(self, data: bytes) -> None:
@@ -165,21 +171,18 @@ class Road:
             host=b"api.test",
             encoding=encoding,
         )
-        self.call = Call(
-            head,
-            self.down,
-            Roadside(
-                gate=self.gate,
-                opener=self.up,
-                limits=limits or CallLimits(),
-                forward_authorization=forward_authorization,
-                stripped=stripped,
-                observer=self,
-                clock=self.clock,
-                wall_clock=lambda: NOW + self.clock.now,
-                stopwatch=self.clock.time,
-            ),
+        self.side = Roadside(
+            gate=self.gate,
+            opener=self.up,
+            limits=limits or CallLimits(),
+            forward_authorization=forward_authorization,
+            stripped=stripped,
+            observer=self,
+            clock=self.clock,
+            wall_clock=lambda: NOW + self.clock.now,
+            stopwatch=self.clock.time,
         )
+        self.call = Call(head, self.down, self.side)
 
     def start(self) -> "Road":
         self.call.start()
@@ -198,7 +201,7 @@ class Road:
         """What the browser got, which must be a whole answer: one head, and one trailer frame at the very end."""
         assert not self.call.head.type.native
         assert len(self.down.heads) == 1
-        assert self.down.ends == [None]
+        assert (self.down.ends, self.down.aborts) == ([None], 0)
         chunks = self.down.chunks
         if self.call.head.type.reply_text:
             decoder = text.TextDecoder()

@@ -35,7 +35,7 @@ def test_only_the_gate_makes_a_permit() -> None:
     ("package", "rooms"),
     [
         ("grpc", {"upstream", "demo"}),
-        ("ngh2", {"http2.py"}),
+        ("ngh2", {"http2"}),
         ("aiohttp.web", {"front", "demo", "app.py"}),
         ("jwt", {"policy", "demo"}),
     ],

@@ -9,6 +9,7 @@ from gateway.call import HOLD_LIMIT
 from gateway.ends import CallLimits
 from gateway.permit import Permit, Refusal, Subject
 from gateway.protocol import text
+from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status
 from tests.support.ends import NOW, ListUpstream, ManualGate, Road
 from tests.support.frames import message
@@ -334,6 +335,27 @@ def test_bytes_after_the_end_are_dropped() -> None:
 # -- the reply
 
 
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        (None, Code.INTERNAL),
+        ([], Code.INTERNAL),
+        ([(b"grpc-encoding", b"identity")], Code.INTERNAL),
+        ([(b"grpc-encoding", b"gzip")], Code.OK),
+    ],
+)
+def test_a_compressed_reply_needs_an_encoding_too(head: Headers | None, code: Code) -> None:
+    packed = message(gzip.compress(b"abc"), flags=1)
+    road = Road().start()
+    if head is not None:
+        road.call.reply_head(head)
+    road.call.reply_bytes(packed)
+    road.call.reply_end(Status(Code.OK), [])
+    messages, status, _ = road.reply()
+    assert status.code == code
+    assert messages == ([packed[5:]] if code == Code.OK else [])
+
+
 def test_a_reply_message_over_the_limit_is_resource_exhausted() -> None:
     road = Road(limits=CallLimits(max_response_message=4)).start()
     road.call.reply_bytes(message(b"four"))
@@ -344,13 +366,38 @@ def test_a_reply_message_over_the_limit_is_resource_exhausted() -> None:
     assert road.up.events == ["cancel"]
 
 
+LATE = Status(Code.UNAVAILABLE, "gone")
+
+
 @pytest.mark.parametrize("cut", [1, 4, 6])
-def test_a_reply_cut_short_is_internal(cut: int) -> None:
+@pytest.mark.parametrize(("told", "status"), [(Status(Code.OK), Code.INTERNAL), (LATE, Code.UNAVAILABLE)])
+def test_a_reply_that_breaks_off_inside_a_message_is_cut_off(cut: int, told: Status, status: Code) -> None:
+    """A trailer frame would be read as the rest of the message."""
     road = Road().start()
-    road.call.reply_bytes(message(b"abc")[:cut])
-    road.call.reply_end(Status(Code.OK), [])
+    road.call.reply_bytes(FRAME + FRAME[:cut])
+    road.call.reply_end(told, [(b"x-late", b"1")])
     assert road.call.status is not None
-    assert road.call.status.code == Code.INTERNAL
+    assert road.call.status.code == status
+    assert (road.down.chunks, road.down.ends, road.down.aborts) == ([FRAME + FRAME[:cut]], [], 1)
+    assert road.up.events == []
+
+
+def test_a_native_reply_that_breaks_off_inside_a_message_has_a_status() -> None:
+    for told, code in ((Status(Code.OK), b"13"), (LATE, b"14")):
+        road = Road(kind=NATIVE).start()
+        road.call.reply_bytes(FRAME[:-1])
+        road.call.reply_end(told, [])
+        (trailers,) = road.down.ends
+        assert dict(trailers or [])[b"grpc-status"] == code
+        assert road.down.aborts == 0
+
+
+def test_a_failure_in_the_middle_of_a_reply_message_cuts_it_off() -> None:
+    road = Road(timeout=b"1S").start()
+    road.call.reply_bytes(FRAME[:-1])
+    road.advance(1)
+    assert (road.down.ends, road.down.aborts, road.call.reason) == ([], 1, "deadline")
+    assert road.up.events == ["cancel"]
 
 
 def test_the_backpressure_of_each_end_reaches_the_other() -> None:

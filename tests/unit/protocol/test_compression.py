@@ -112,4 +112,4 @@ def test_plain_messages_among_packed_ones_are_not_opened(size: int) -> None:
 
 
 def test_what_can_be_opened() -> None:
-    assert OPENED == {b"gzip", b"deflate"}
+    assert {b"gzip", b"deflate"} == OPENED

@@ -32,8 +32,8 @@ DROPPED_ON_REQUEST = b"""
     connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade
     http2-settings expect host content-length content-type content-encoding accept accept-encoding accept-language
     accept-charset origin referer sec-fetch-mode sec-ch-ua sec-websocket-key access-control-request-method cookie
-    x-grpc-web grpc-status grpc-message grpc-status-details-bin grpc-previous-rpc-attempts grpc-internal-x grpc-timeout forwarded
-    x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-client-cert x-real-ip
+    x-grpc-web grpc-status grpc-message grpc-status-details-bin grpc-previous-rpc-attempts grpc-internal-x forwarded
+    grpc-timeout priority x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-client-cert x-real-ip
     x-envoy-upstream-rq-timeout-ms x-envoy-retry-on x-envoy-original-path x-envoy-a-bin
 """.split()
 
@@ -45,7 +45,8 @@ CROSS_ON_REQUEST = b"""
 DROPPED_ON_REPLY = b"""
     connection keep-alive proxy-authenticate te trailer transfer-encoding upgrade content-length content-type
     content-encoding server date alt-svc access-control-allow-origin access-control-allow-credentials
-    access-control-expose-headers grpc-status grpc-message grpc-status-details-bin :status X-Upper a:b
+    access-control-expose-headers grpc-status grpc-message grpc-status-details-bin grpc-accept-encoding
+    :status X-Upper a:b
 """.split()
 
 

@@ -52,7 +52,10 @@ def test_code_for_a_stream_that_was_reset(error: int, code: int) -> None:
     [
         ("", b""),
         ("not found: order 7", b"not found: order 7"),
-        (" ~", b" ~"),
+        ("~ ~", b"~ ~"),
+        (" ~", b"%20~"),  # a field has no white space around it (RFC 9113, section 8.2.1)
+        ("~  ", b"~ %20"),
+        (" ", b"%20"),
         ("100%", b"100%25"),
         ("a\r\nb\0\t\x7f", b"a%0D%0Ab%00%09%7F"),
         ("Ä€😀", b"%C3%84%E2%82%AC%F0%9F%98%80"),

@@ -69,6 +69,37 @@ def test_an_address_twice() -> None:
     ]
 
 
+# -- transports ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["xds:///shop", "dns://8.8.8.8/shop.internal:1"])
+def test_targets_that_only_grpcio_can_resolve(target: str) -> None:
+    shop = {"tls": {}, "targets": ["a:1", target]}
+    for transport in ("auto", "grpcio"):
+        assert told(upstreams=upstreams(shop=shop | {"transport": transport})) == []
+    assert told(upstreams=upstreams(shop=shop | {"transport": "h2"})) == [
+        "gateway.yaml:2: upstreams.shop.targets[1]: only grpcio can resolve this target "
+        "(hint: write transport: auto, which takes grpcio for it)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "fine"),
+    [
+        ({"transport": "h2"}, True),
+        ({"transport": "auto", "targets": ["dns:///a:1", "unix:/run/a.sock"]}, True),
+        ({"transport": "grpcio"}, False),
+        ({"transport": "auto", "targets": ["xds:///shop"]}, False),
+    ],
+)
+def test_who_has_least_request(section: dict[str, object], fine: bool) -> None:
+    assert told(upstreams=upstreams(shop={"tls": {}, "balance": "least_request", **section})) == [
+        "gateway.yaml:2: upstreams.shop.balance: grpcio has no least_request "
+        "(hint: write transport: h2 and targets that it can resolve, or balance: round_robin)"
+    ] * (not fine)
+    assert told(upstreams=upstreams(shop={"tls": {}, "balance": "round_robin", **section})) == []
+
+
 # -- origins ---------------------------------------------------------------------------------------------------------
 
 

@@ -113,7 +113,7 @@ def test_the_example_is_fine(base: Path) -> None:
 def test_the_example_shows_every_key_that_works_and_no_other() -> None:
     unbuilt = {
         *("idempotent_methods", "health_check", "outlier_detection", "consecutive_failures", "eject_for"),
-        *( "max_calls_per_peer", "rate", "rate_storage", "key", "limit", "burst", "tracing", "otlp"),
+        *("max_calls_per_peer", "rate", "rate_storage", "key", "limit", "burst", "tracing", "otlp"),
         "workers",
     }
     known = {name for _, section in sections() for name in section.model_fields}

@@ -18,6 +18,19 @@ class Named:
     def open(self, permit: Permit, request: UpstreamRequest, reply: object) -> Status:
         return Status(Code.OK, self.name)
 
+    @property
+    def credentials(self) -> None:
+        return None
+
+    @property
+    def problem(self) -> str:
+        return ""
+
+    def start(self) -> None: ...
+
+    def renew(self) -> bool:
+        return False
+
     async def reachable(self) -> bool:
         return True
 

@@ -1,0 +1,592 @@
+"""The connections of an upstream: kept, spread over, waited for and replaced."""
+
+import asyncio
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.protocol.status import Status
+from gateway.upstream import pool, resolver
+from gateway.upstream.h2 import H2Upstream
+from gateway.upstream.pool import BACKOFF, BACKOFF_GROWTH, CROWDED, JITTER, UNREACHABLE
+from gateway.upstream.resolver import Address, Target
+from gateway.upstream.tls import CertificateError
+from tests.support.backend_http2 import (
+    Papers,
+    Request,
+    SettingCodes,
+    backend,
+    ok,
+    papers,
+    silent,
+)
+from tests.support.frames import message
+from tests.support.wire import PATIENCE
+from tests.unit.upstream.caller import Caller, call, upstream_to
+
+ONE_STREAM = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+OK = Status(0)
+AT_ONCE = 0.1  # seconds
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Papers:
+    return papers(tmp_path)
+
+
+async def ready(upstream: H2Upstream, count: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while len(upstream.pool.ready) != count:
+            await asyncio.sleep(0.005)
+
+
+def waiting(upstream: H2Upstream) -> int:
+    return len(upstream.pool.waiting)
+
+
+class Held:
+    """Requests are answered one by one, when the test says so."""
+
+    def __init__(self) -> None:
+        self.step = asyncio.Semaphore(0)
+
+    async def __call__(self, request: Request) -> None:
+        await self.step.acquire()
+        await ok(request)
+
+
+# --- connecting
+
+
+async def test_calls_wait_for_the_first_connection_and_go_in_order() -> None:
+    async with backend() as there:
+        there.greets = False
+        async with upstream_to(there) as upstream:
+            assert upstream.problem == ""
+            callers = [call(upstream, message(b"%d" % each)) for each in range(20)]
+            await there.until(lambda: bool(there.connections))
+            assert not await upstream.pool.reachable(0.01)
+            assert waiting(upstream) == 20
+            callers.pop(7).cancel()
+            there.connections[0].greet()
+            for caller in callers:
+                assert await caller.end() == OK
+            assert [request.data for request in there.requests] == [caller.data for caller in callers]
+            assert await upstream.reachable()
+
+
+async def test_when_every_place_has_failed_calls_fail_at_once() -> None:
+    async with backend() as dead, backend() as slow:
+        dead.stop()
+        slow.greets = False
+        with capture_logs() as events:
+            async with upstream_to(dead, slow) as upstream:
+                caller = call(upstream)
+                await slow.until(lambda: bool(slow.connections) and bool(upstream.problem))
+                assert caller.status is None  # the other one may still come
+                slow.stop()
+                slow.connections[0].abort()
+                started = asyncio.get_running_loop().time()
+                assert await caller.end() == UNREACHABLE
+                late = call(upstream)
+                assert late.status == UNREACHABLE  # without a turn of the loop
+                assert asyncio.get_running_loop().time() - started < AT_ONCE
+                assert not await upstream.pool.reachable(0.01)
+        reports = [event for event in events if event["event"] == "backend_unreachable"]
+        assert {event["address"] for event in reports} == {dead.target, slow.target}
+        assert {event["upstream"] for event in reports} == {"test"}
+        assert all(event["problem"] for event in reports)
+        assert len(reports) == 2  # not one for each attempt
+
+
+async def test_a_target_that_is_not_there_gets_no_calls_while_another_is() -> None:
+    async with backend() as dead, backend() as there:
+        dead.stop()
+        async with upstream_to(dead, there) as upstream:
+            callers = [call(upstream) for _ in range(10)]
+            for caller in callers:
+                assert await caller.end() == OK
+            assert len(there.requests) == 10
+
+
+@pytest.mark.parametrize("greets", [False, True])
+async def test_attempts_become_rarer(greets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that hangs up, before its SETTINGS or right after."""
+    monkeypatch.setattr(pool, "BACKOFF_MOST", 0.6)
+    dialled: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def leave() -> None:
+        while True:
+            known = len(there.connections)
+            await there.until(lambda known=known: len(there.connections) > known, None)  # type: ignore[misc]
+            dialled.append(loop.time())
+            if greets:
+                there.connections[-1].greet()
+            there.connections[-1].close()
+
+    async with backend() as there:
+        there.greets = False
+        leaving = asyncio.create_task(leave())
+        async with upstream_to(there):
+            async with asyncio.timeout(PATIENCE):
+                while len(dialled) < 6:
+                    await asyncio.sleep(0.02)
+        leaving.cancel()
+    pauses = [after - before for before, after in itertools.pairwise(dialled)]
+    for number, pause in enumerate(pauses):
+        wanted = min(BACKOFF * BACKOFF_GROWTH**number, 0.6)
+        assert wanted * (1 - JITTER) - 0.02 < pause < wanted * (1 + JITTER) + 0.3
+
+
+async def test_attempts_are_not_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many gateways that lost the same backend come back one by one."""
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(seconds)
+
+    async with backend() as dead:
+        dead.stop()
+        monkeypatch.setattr(asyncio, "sleep", note)
+        async with upstream_to(dead, connections=30):
+            await sleep(0.1)
+        monkeypatch.undo()
+    first = [seconds for seconds in slept if seconds < BACKOFF * (1 + JITTER)]
+    assert len(first) >= 30
+    assert min(first) >= BACKOFF * (1 - JITTER)
+    assert max(first) - min(first) > BACKOFF * JITTER
+
+
+async def test_a_connection_that_stood_is_replaced_at_once_when_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "STOOD", 0.05)
+    async with backend() as there, upstream_to(there) as upstream:
+        assert await call(upstream).end() == OK
+        await asyncio.sleep(0.06)
+        started = asyncio.get_running_loop().time()
+        there.connections[0].abort()
+        await there.until(lambda: len(there.connections) == 2)
+        assert asyncio.get_running_loop().time() - started < BACKOFF * (1 - JITTER)
+        assert await call(upstream).end() == OK
+
+
+async def test_a_backend_that_comes_back_is_found_again() -> None:
+    async with backend() as there, upstream_to(there) as upstream:
+        assert await call(upstream).end() == OK
+        there.die()
+        async with asyncio.timeout(PATIENCE):
+            while await call(upstream).end() != UNREACHABLE:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        await there.start()
+        async with asyncio.timeout(2):
+            while await call(upstream).end() != OK:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_backend_that_takes_its_leave_with_its_first_words_is_dialled_again() -> None:
+    async with backend() as there:
+        there.greets = False
+        async with upstream_to(there) as upstream:
+            caller = call(upstream)
+            await there.until(lambda: bool(there.connections) and there.connections[0].heard)
+            there.greets = True
+            there.connections[0].greet_and_leave()
+            status = await caller.end()
+            assert status in (OK, UNREACHABLE)  # it may have been the last hope
+            async with asyncio.timeout(PATIENCE):
+                while await call(upstream).end() != OK:
+                    await asyncio.sleep(0.02)
+            assert len(there.connections) == 2
+
+
+# --- room
+
+
+async def test_calls_beyond_the_backends_limit_wait_in_order() -> None:
+    answer = Held()
+    async with (
+        backend(answer, settings={SettingCodes.MAX_CONCURRENT_STREAMS: 3}) as there,
+        upstream_to(there) as upstream,
+    ):
+        callers = [call(upstream, message(b"%d" % each)) for each in range(30)]
+        await there.arrivals(3)
+        for done in range(30):
+            assert len(there.connections[0].open) <= 3
+            assert waiting(upstream) == max(0, 27 - done)
+            answer.step.release()
+            await there.until(lambda done=done: sum(request.replied for request in there.requests) == done + 1)  # type: ignore[misc]
+            await there.arrivals(min(30, done + 4))
+        for caller in callers:
+            assert await caller.end() == OK
+        assert [request.data for request in there.requests] == [message(b"%d" % each) for each in range(30)]
+        assert len(there.connections) == 1
+
+
+async def test_the_backend_may_change_its_limit() -> None:
+    answer = Held()
+    async with (
+        backend(answer, settings={SettingCodes.MAX_CONCURRENT_STREAMS: 0}) as there,
+        upstream_to(there) as upstream,
+    ):
+        callers = [call(upstream) for _ in range(9)]
+        assert await upstream.reachable()
+        assert waiting(upstream) == 9
+        (connection,) = there.connections
+        connection.announce({SettingCodes.MAX_CONCURRENT_STREAMS: 4})
+        await there.arrivals(4)
+        connection.announce({SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+        await asyncio.sleep(0.05)
+        for _ in range(4):
+            answer.step.release()
+        await there.arrivals(5)
+        await asyncio.sleep(0.05)
+        assert len(there.requests) == 5
+        for _ in range(5):
+            answer.step.release()
+        for caller in callers:
+            assert await caller.end() == OK
+
+
+async def test_the_queue_is_bounded_and_who_leaves_it_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "MAX_WAITING", 5)
+    answer = Held()
+    async with backend(answer, settings=ONE_STREAM) as there, upstream_to(there) as upstream:
+        assert await upstream.reachable()
+        callers = [call(upstream, message(b"%d" % each)) for each in range(6)]
+        await there.arrivals(1)
+        crowded = call(upstream)
+        assert crowded.status == CROWDED
+        callers.pop(3).cancel()
+        callers.append(call(upstream, message(b"new")))
+        assert call(upstream).status == CROWDED
+        assert waiting(upstream) == 5
+        for _ in callers:
+            answer.step.release()
+        for caller in callers:
+            assert await caller.end() == OK
+        assert [request.data for request in there.requests] == [
+            message(text) for text in (b"0", b"1", b"2", b"4", b"5", b"new")
+        ]
+
+
+async def test_a_stream_that_is_reset_makes_room() -> None:
+    async with backend(silent, settings=ONE_STREAM) as there, upstream_to(there) as upstream:
+        callers = [call(upstream) for _ in range(5)]
+        for number, caller in enumerate(callers):
+            await there.arrivals(number + 1)
+            caller.cancel()
+        await there.until(lambda: not there.connections[0].open)
+
+
+async def test_calls_that_wait_for_room_fail_when_nobody_is_left() -> None:
+    async with backend(silent, settings=ONE_STREAM) as there, upstream_to(there) as upstream:
+        callers = [call(upstream) for _ in range(5)]
+        await there.arrivals(1)
+        there.die()
+        codes = [(await caller.end()).code for caller in callers]
+        assert codes == [14] * 5
+
+
+# --- spread
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "least_request"])
+async def test_calls_are_spread_over_targets_and_connections(balance: str) -> None:
+    async with backend(silent) as one, backend(silent) as two, backend(silent) as three:
+        there = [one, two, three]
+        async with upstream_to(*there, connections=2, balance=balance) as upstream:
+            await ready(upstream, 6)
+            callers = [call(upstream) for _ in range(60)]
+            for each in there:
+                await each.arrivals(15)
+            async with asyncio.timeout(PATIENCE):
+                while sum(len(each.requests) for each in there) < 60:
+                    await asyncio.sleep(0.005)
+            loads = [len(connection.requests) for each in there for connection in each.connections]
+            assert len(loads) == 6
+            assert loads == [10] * 6 if balance == "round_robin" else max(loads) - min(loads) <= 4
+            for caller in callers:
+                caller.cancel()
+
+
+async def test_least_request_spares_the_backend_that_is_slow() -> None:
+    async with backend(silent) as slow, backend() as fast, upstream_to(slow, fast, balance="least_request") as upstream:
+        await ready(upstream, 2)
+        callers: list[Caller] = []
+        for _ in range(40):
+            callers.append(call(upstream))
+            await asyncio.sleep(0.002)
+        async with asyncio.timeout(PATIENCE):
+            while sum(caller.status == OK for caller in callers) + len(slow.requests) < 40:
+                await asyncio.sleep(0.005)
+        assert len(slow.requests) <= 8
+        for caller in callers:
+            if caller.status is None:
+                caller.cancel()
+
+
+# --- addresses
+
+
+async def test_addresses_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Held()
+    async with backend(answer) as one, backend(ok) as two:
+        addresses = [Address("127.0.0.1", one.port)]
+
+        async def resolve(target: Target) -> list[Address]:
+            assert target.host == "shop.internal"
+            return list(addresses)
+
+        monkeypatch.setattr(resolver, "resolve", resolve)
+        monkeypatch.setattr(pool, "RESOLVE_INTERVAL", 0.05)
+        async with upstream_to("dns:///shop.internal:443") as upstream:
+            old = call(upstream)
+            await one.arrivals(1)
+            assert one.requests[0].fields[b":authority"] == b"shop.internal:443"
+            addresses.append(Address("127.0.0.1", two.port))
+            await ready(upstream, 2)
+            del addresses[0]
+            await ready(upstream, 1)
+            for _ in range(6):
+                assert await call(upstream).end() == OK
+            assert len(one.requests) == 1
+            assert len(two.requests) == 6
+            assert one.standing  # for the call that runs
+            answer.step.release()
+            assert await old.end() == OK
+            await one.until(lambda: not one.standing)
+            await asyncio.sleep(0.3)  # longer than a backoff
+            assert len(one.connections) == 1
+            addresses.append(Address("127.0.0.1", one.port))
+            await ready(upstream, 2)
+
+
+async def test_a_lost_connection_is_a_reason_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "RESOLVE_AGAIN", 0.05)
+    async with backend() as one, backend() as two:
+        addresses = [Address("127.0.0.1", one.port)]
+
+        async def resolve(_target: Target) -> list[Address]:
+            return list(addresses)
+
+        monkeypatch.setattr(resolver, "resolve", resolve)
+        async with upstream_to("shop.internal:443") as upstream:
+            assert await call(upstream).end() == OK
+            addresses[:] = [Address("127.0.0.1", two.port)]
+            one.die()
+            async with asyncio.timeout(2):
+                while await call(upstream).end() != OK:
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_resolver_that_fails_is_asked_again_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "RESOLVE_AGAIN", 0.05)
+    monkeypatch.setattr(pool, "RESOLVE_INTERVAL", 0.1)
+    asked = 0
+    async with backend() as there:
+
+        async def resolve(_target: Target) -> list[Address]:
+            nonlocal asked
+            asked += 1
+            if asked != 3:
+                raise OSError(-2, "Name or service not known")
+            return [Address("127.0.0.1", there.port)]
+
+        monkeypatch.setattr(resolver, "resolve", resolve)
+        with capture_logs() as events:
+            async with upstream_to("shop.internal:443") as upstream:
+                assert await call(upstream).end() == UNREACHABLE
+                assert upstream.problem == "Name or service not known"
+                async with asyncio.timeout(2):
+                    while await call(upstream).end() != OK:
+                        await asyncio.sleep(0.01)
+                async with asyncio.timeout(2):
+                    while asked < 6:
+                        await asyncio.sleep(0.01)
+                assert await call(upstream).end() == OK
+                assert len(there.connections) == 1
+        assert {event["address"] for event in events} == {"shop.internal:443"}
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    async with backend(path=tmp_path / "s") as there, upstream_to(there) as upstream:
+        assert await call(upstream).end() == OK
+        assert there.requests[0].fields[b":authority"] == b"localhost"
+
+
+@pytest.mark.parametrize(
+    ("server_name", "status"), [("backend.test", OK), ("localhost", UNREACHABLE), (None, UNREACHABLE)]
+)
+async def test_the_name_of_a_backend_behind_a_unix_socket_is_checked(
+    files: Papers, server_name: str | None, status: Status
+) -> None:
+    tls = files.tls(server_name=server_name)
+    async with (
+        backend(context=files.context(), path=files.folder / "s") as there,
+        upstream_to(there, tls=tls) as upstream,
+    ):
+        assert await call(upstream).end() == status
+
+
+async def test_an_ipv6_literal() -> None:
+    async with backend(host="::1") as there, upstream_to(there) as upstream:
+        assert there.target.startswith("[::1]:")
+        assert await call(upstream).end() == OK
+        assert there.requests[0].fields[b":authority"] == there.target.encode()
+
+
+async def test_the_authority_is_the_name_that_the_certificate_proves(files: Papers) -> None:
+    async with backend(context=files.context()) as there, upstream_to(there, tls=files.tls()) as upstream:
+        assert await call(upstream).end() == OK
+        fields = there.requests[0].fields
+        assert (fields[b":scheme"], fields[b":authority"]) == (b"https", b"backend.test")
+
+
+# --- renewal
+
+
+async def test_renewed_files_mean_new_connections_and_calls_finish_on_the_old(files: Papers) -> None:
+    answer = Held()
+    async with (
+        backend(answer, context=files.context()) as there,
+        upstream_to(there, tls=files.tls(), connections=2) as upstream,
+    ):
+        await ready(upstream, 2)
+        before = set(upstream.pool.ready)
+        old = [call(upstream) for _ in range(4)]
+        await there.arrivals(4)
+        assert not upstream.renew()
+        files.issue("renewed.test", "gateway")
+        assert upstream.renew()
+        assert not upstream.renew()
+        during = [call(upstream) for _ in range(4)]
+        async with asyncio.timeout(PATIENCE):
+            while not before.isdisjoint(upstream.pool.ready):
+                await asyncio.sleep(0.005)
+        new = [call(upstream) for _ in range(4)]
+        await there.arrivals(12)
+        assert {request.connection.identities for request in there.requests[:4]} == {("gateway.test",)}
+        assert {request.connection.identities for request in there.requests[8:]} == {("renewed.test",)}
+        assert len(there.standing) == 4
+        for _ in range(12):
+            answer.step.release()
+        for caller in old + during + new:
+            assert await caller.end() == OK
+        await there.until(lambda: len(there.standing) == 2)
+        assert {connection.identities for connection in there.standing} == {("renewed.test",)}
+
+
+@pytest.mark.parametrize("bad", ["garbage", "another key"])
+async def test_a_bad_pair_changes_nothing(files: Papers, bad: str) -> None:
+    async with backend(context=files.context()) as there, upstream_to(there, tls=files.tls()) as upstream:
+        assert await call(upstream).end() == OK
+        before = upstream.credentials
+        if bad == "garbage":
+            files.gateway[0].write_text("-----BEGIN NONSENSE-----\n")
+        else:
+            other = files.issue("renewed.test", "other")
+            files.gateway[1].write_bytes(other[1].read_bytes())
+        with pytest.raises(CertificateError):
+            upstream.renew()
+        assert upstream.credentials is before
+        there.connections[0].abort()  # the old pair is good for new connections too
+        async with asyncio.timeout(PATIENCE):
+            while await call(upstream).end() != OK:
+                await asyncio.sleep(0.02)
+        assert there.connections[1].identities == ("gateway.test",)
+
+
+async def test_a_renewal_that_the_backend_refuses_keeps_the_old_connection(files: Papers) -> None:
+    """New connections fail; the old one goes on, and calls wait for it as before."""
+    answer = Held()
+    async with (
+        backend(answer, context=files.context(), settings=ONE_STREAM) as there,
+        upstream_to(there, tls=files.tls()) as upstream,
+    ):
+        assert await upstream.reachable()
+        (files.folder / "elsewhere").mkdir()
+        stranger = papers(files.folder / "elsewhere").gateway
+        for mine, other in zip(files.gateway, stranger, strict=True):
+            mine.write_bytes(other.read_bytes())
+        assert upstream.renew()
+        async with asyncio.timeout(PATIENCE):
+            while not upstream.problem:
+                await asyncio.sleep(0.01)
+        callers = [call(upstream) for _ in range(3)]
+        for caller in callers:
+            answer.step.release()
+            assert await caller.end() == OK
+        assert {request.connection.identities for request in there.requests} == {("gateway.test",)}
+
+
+async def test_a_pair_that_changes_while_it_is_renewed_is_read_again_the_next_time(
+    files: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with backend(context=files.context()) as there, upstream_to(there, tls=files.tls()) as upstream:
+        before = upstream.credentials
+        files.issue("renewed.test", "gateway")
+
+        def changed(*_given: object) -> None:
+            raise CertificateError("certificate", "changed while it was read")
+
+        with monkeypatch.context() as patch, pytest.raises(CertificateError):
+            patch.setattr(pool, "client_context", changed)
+            upstream.renew()
+        assert upstream.credentials is before
+        assert upstream.renew()
+
+
+# --- the end
+
+
+async def test_closing_ends_everything() -> None:
+    async with backend(silent, settings=ONE_STREAM) as there, upstream_to(there, connections=2) as upstream:
+        await ready(upstream, 2)
+        callers = [call(upstream) for _ in range(10)]
+        await there.arrivals(2)
+        await upstream.close()
+        assert [(await caller.end()).code for caller in callers] == [14] * 10
+        await there.until(lambda: not there.standing)
+        assert {connection.goaway for connection in there.connections} == {(0, 0)}
+        await asyncio.sleep(0.3)  # longer than a backoff
+        assert len(there.connections) == 2
+
+
+async def test_closing_waits_for_nobody_who_does_not_listen() -> None:
+    async with backend(silent) as there, upstream_to(there) as upstream:
+        assert await upstream.reachable()
+        there.connections[0].stop_reading()
+        for _ in range(3):
+            call(upstream)
+        started = asyncio.get_running_loop().time()
+        await upstream.close()
+        assert asyncio.get_running_loop().time() - started < pool.CLOSE_TIMEOUT + 0.5
+        there.connections[0].read_again()
+
+
+async def test_closing_while_connecting() -> None:
+    async with backend() as there:
+        there.greets = False
+        async with upstream_to(there, connections=3):
+            await there.until(lambda: len(there.connections) == 3)
+        await there.until(lambda: not there.standing)
+
+
+async def test_what_targets_have_in_common_is_a_place_for_each_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with several addresses: `connections` to each."""
+    async with backend() as one, backend() as two:
+
+        async def resolve(_target: Target) -> list[Address]:
+            return [Address("127.0.0.1", each.port) for each in (one, two)]
+
+        monkeypatch.setattr(resolver, "resolve", resolve)
+        async with upstream_to("shop.internal:443", connections=3) as upstream:
+            await ready(upstream, 6)
+            counts = Counter({each.port: len(each.connections) for each in (one, two)})
+            assert set(counts.values()) == {3}

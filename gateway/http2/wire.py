@@ -14,6 +14,7 @@ import structlog
 from ngh2 import (
     Connection,
     ConnectionClosed,
+    DenialOfServiceError,
     Event,
     GoAwayReceived,
     NGH2Error,
@@ -22,7 +23,7 @@ from ngh2 import (
     SettingsReceived,
 )
 
-from gateway.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, error_name
+from gateway.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, error_name
 from gateway.http2.limits import (
     CLIENT_SETTINGS,
     CONFIGURATION,
@@ -277,7 +278,8 @@ class Wire(asyncio.Protocol):
         """The engine has ended in the middle: it cannot say goodbye any more, so the frame is written by hand."""
         log.info("connection_error", peer=self.peer_name, code=type(error).__name__)
         if not self.closing:
-            self.transport.write(_GOAWAY.pack(0, 8, 7, 0, 0, self.last_peer_stream, ENHANCE_YOUR_CALM))
+            reason = ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else PROTOCOL_ERROR
+            self.transport.write(_GOAWAY.pack(0, 8, 7, 0, 0, self.last_peer_stream, reason))
         self._close_transport()
 
     def _close_transport(self) -> None:

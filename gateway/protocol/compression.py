@@ -5,7 +5,7 @@ Rule: the limit stops the work, not the check of its result: a gzip bomb costs a
 
 import zlib
 
-from gateway.protocol.frames import COMPRESSED, FrameSplitter
+from gateway.protocol.frames import COMPRESSED, FrameSplitter, frame
 from gateway.protocol.status import Code, WireError
 
 _WBITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}  # grpc's deflate is the zlib format (RFC 1950)
@@ -15,10 +15,10 @@ _MAX_MEMBERS = 64  # security limit: every gzip member copies what is left of th
 OPENED = frozenset(_WBITS)  # encodings that can be looked into
 
 
-class CompressedSizes:
-    """Opens the compressed messages of a body that passes by, chunk by chunk, to see that none is over the limit.
+class MessageOpener:
+    """Opens the compressed messages of a body that passes by, chunk by chunk.
 
-    Holds one message, as it came. `encoding` is one of OPENED; `max_message` in bytes of a message once opened.
+    Holds one message, as it came. `encoding` is one of OPENED; `max_message` in bytes of a message, opened or not.
     """
 
     __slots__ = ("_encoding", "_max_message", "_splitter")
@@ -28,11 +28,19 @@ class CompressedSizes:
         self._max_message = max_message
         self._splitter = FrameSplitter(max_message)
 
-    def feed(self, data: bytes) -> None:
-        """Raises WireError as `decompress` and `FrameSplitter.feed` do."""
-        for flags, message in self._splitter.feed(data):
-            if flags & COMPRESSED:
-                decompress(self._encoding, message, self._max_message)
+    def feed(self, data: bytes) -> bytes:
+        """The messages that `data` completes, as frames, none of them compressed. Raises WireError as `decompress`
+        and `FrameSplitter.feed` do.
+        """
+        return b"".join([frame(self._open(flags, message)) for flags, message in self._splitter.feed(data)])
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of a message that is not complete."""
+        return self._splitter.pending
+
+    def _open(self, flags: int, message: bytes) -> bytes:
+        return decompress(self._encoding, message, self._max_message) if flags & COMPRESSED else message
 
 
 def decompress(encoding: bytes, message: bytes, limit: int) -> bytes:

@@ -10,6 +10,7 @@ from gateway.upstream.base import Upstream
 from gateway.upstream.channels import Channels
 from gateway.upstream.grpcio import GrpcioUpstream
 from gateway.upstream.h2 import H2Upstream
+from gateway.upstream.h2_stream import MessageLimits
 from gateway.upstream.pool import Pool
 from gateway.version import USER_AGENT
 
@@ -17,7 +18,8 @@ from gateway.version import USER_AGENT
 def make_upstream(name: str, settings: UpstreamSettings, limits: Limits) -> Upstream:
     """Reads the certificates; raises CertificateError."""
     if settings.transport == "h2" or (settings.transport == "auto" and not any(map(needs_grpcio, settings.targets))):
-        return H2Upstream(name, Pool(name, settings, USER_AGENT), max_request=limits.max_request_message)
+        sizes = MessageLimits(limits.max_request_message, limits.max_response_message)
+        return H2Upstream(name, Pool(name, settings, USER_AGENT), sizes)
     return GrpcioUpstream(name, make_channels(settings, limits), max_request=limits.max_request_message)
 
 

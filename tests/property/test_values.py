@@ -217,7 +217,7 @@ def test_messages_that_pass_by_are_judged_as_if_they_were_opened(
         judged = message if kind == "plain" else decompress_or_code(encoding, message, 60)
         if expected is None and (len(message) > 60 or isinstance(judged, int)):
             expected = Code.RESOURCE_EXHAUSTED if len(message) > 60 else judged
-    sizes, found = compression.CompressedSizes(encoding, 60), None
+    sizes, found = compression.MessageOpener(encoding, 60), None
     try:
         for start in range(0, len(body), size):
             sizes.feed(body[start : start + size])

@@ -396,7 +396,7 @@ class Backend:
         """Return once the condition holds: looked at when something comes or a reply ends. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not condition():
-                await self._changed()
+                await self._news.wait()
 
     async def arrivals(self, count: int, seconds: float = PATIENCE) -> list[Request]:
         """All requests, once there are so many."""
@@ -412,9 +412,6 @@ class Backend:
     def tell(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
-
-    async def _changed(self) -> None:
-        await self._news.wait()
 
     async def _answer(self, request: Request) -> None:
         try:

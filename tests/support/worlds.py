@@ -22,6 +22,7 @@ from gateway.settings import Cors
 from gateway.settings import Upstream as UpstreamSettings
 from gateway.upstream.backend_link import BackendLink, Dialling
 from gateway.upstream.h2 import H2Upstream
+from gateway.upstream.h2_stream import MessageLimits
 from gateway.upstream.pool import Pool
 from tests.support.ends import ManualClock, ManualGate, Road
 from tests.support.frames import message
@@ -152,7 +153,7 @@ class Back:
     def __init__(self) -> None:
         plaintext = UpstreamSettings(services=("test.v1.Test",), targets=("192.0.2.1:1",), plaintext=True)
         self.pool = Pool("test", plaintext, "test")
-        upstream = H2Upstream("test", self.pool, max_request=1_000_000)
+        upstream = H2Upstream("test", self.pool, MessageLimits(1_000_000, 16_000_000))
         prelude = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"test")]
         self.link = BackendLink(Dialling(None, "", prelude, (b"user-agent", b"test"), None), self)
         self.link.ready.add_done_callback(asyncio.Future.exception)  # who dials would look at it

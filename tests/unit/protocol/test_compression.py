@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.protocol.compression import OPENED, CompressedSizes, decompress
+from gateway.protocol.compression import OPENED, MessageOpener, decompress
 from gateway.protocol.frames import COMPRESSED, frame
 from gateway.protocol.status import Code, WireError
 
@@ -84,7 +84,7 @@ def test_unknown_encoding(encoding: bytes) -> None:
 
 def judged(encoding: bytes, body: bytes, size: int, limit: int = 1000) -> Code | None:
     """What is found wrong with a body that passes in chunks of `size` bytes."""
-    sizes = CompressedSizes(encoding, limit)
+    sizes = MessageOpener(encoding, limit)
     try:
         for start in range(0, len(body), size):
             sizes.feed(body[start : start + size])
@@ -103,6 +103,18 @@ def test_messages_that_pass_by_are_measured_as_they_are_once_opened(encoding: by
     assert judged(encoding, fits + frame(b"plain") + too_large, size) == Code.RESOURCE_EXHAUSTED
     assert judged(encoding, fits + frame(b"not packed", COMPRESSED), size) == Code.INTERNAL
     assert judged(encoding, fits + too_large[:-1], size) is None  # it is judged when it is whole
+
+
+@pytest.mark.parametrize("encoding", sorted(OPENED))
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_messages_that_pass_by_are_opened(encoding: bytes, size: int) -> None:
+    body = frame(COMPRESSORS[encoding](b"one" * 100), COMPRESSED) + frame(b"two") + frame(b"")
+    opener = MessageOpener(encoding, 1000)
+    opened = b"".join(opener.feed(body[start : start + size]) for start in range(0, len(body), size))
+    assert opened == frame(b"one" * 100) + frame(b"two") + frame(b"")
+    assert opener.pending == 0
+    assert opener.feed(body[:7]) == b""
+    assert opener.pending == 7
 
 
 @pytest.mark.parametrize("size", [1, 10_000])

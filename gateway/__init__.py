@@ -8,6 +8,7 @@ A call takes one way through, and its reply the same way back:
     permit.py   what the gate decides: Permit, Refusal, Subject
     request.py  a request that is not known to be a call yet, and plain HTTP answers
     http2/      one HTTP/2 connection, either end of it, over libnghttp2
+    tasks.py    tasks that run as long as the gateway does
     ends.py     what a call acts on: its two ends, the gate, what all calls share
     call.py     THE ROAD of one call, sans-IO
     policy/     who may call what: origins, tokens and their keys, permissions, the gate
@@ -25,5 +26,5 @@ A call takes one way through, and its reply the same way back:
     run.py      a gateway in a process of its own; cli/ the command line
 
 Imports point downwards only: cli, run, app, then check, reload and envoy, then front, upstream, observe and demo, then
-policy, call, ends, then permit, request and http2, then protocol (import-linter in pyproject.toml keeps it so).
+policy, call, ends, then permit, request, http2 and tasks, then protocol (import-linter in pyproject.toml keeps it so).
 """

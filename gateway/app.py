@@ -41,6 +41,7 @@ from gateway.protocol.status import Code, Status
 from gateway.reload import CertificateRenewal, watch
 from gateway.request import Pages
 from gateway.settings import Settings, SettingsError
+from gateway.tasks import lasting
 from gateway.upstream.base import Upstream, Upstreams
 from gateway.upstream.factory import make_upstream
 from gateway.upstream.grpcio import GrpcioUpstream
@@ -50,7 +51,7 @@ from gateway.version import VERSION
 log = structlog.get_logger("gateway")
 
 GOING_DOWN = Status(Code.UNAVAILABLE, "the gateway is shutting down")
-LAST_WORDS = 1.0  # seconds for the trailers of calls that the drain cut off
+LAST_WORDS = 1.5  # seconds for the trailers of calls that the drain cut off, and for connections to close
 
 
 class StartError(Exception):
@@ -236,9 +237,7 @@ class Gateway:
         return missing
 
     def _keep(self, running: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(running)
-        self._tasks.append(task)
-        task.add_done_callback(_tell_of_failure)
+        self._tasks.append(lasting(running))
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -255,6 +254,8 @@ class Gateway:
         for bound in self._bound:
             bound.server.close()
         if self._bound:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + self.settings.drain
             self._census.draining = True
             self._server.pre_shutdown()
             self._http2.drain()
@@ -262,6 +263,7 @@ class Gateway:
             await self._census.until_empty(self.settings.drain)
             self._census.end_all(GOING_DOWN, "drain")
             await self._census.until_empty(LAST_WORDS)
+            await self._http2.until_empty(max(LAST_WORDS, until - loop.time()))
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""
@@ -280,12 +282,6 @@ class Gateway:
         for upstream in self._upstreams.values():
             await upstream.close()
         log.info("stopped")
-
-
-def _tell_of_failure(task: asyncio.Task[None]) -> None:
-    """What is meant to run as long as the gateway must not end in silence."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("unexpected_error", exc_info=error)
 
 
 def _expiry_of(upstream: Upstream) -> Callable[[], float]:

@@ -12,7 +12,7 @@ from gateway.policy.descriptors import Catalog, DescriptorsError, catalog, unkno
 from gateway.policy.tokens import TokenVerifier
 from gateway.settings import Problem, Settings
 from gateway.settings.problem import Key
-from gateway.upstream.credentials import load_credentials
+from gateway.upstream.credentials import client_context, load_credentials
 from gateway.upstream.factory import make_channels, make_upstream
 from gateway.upstream.reflection import ReflectionError, reflect
 from gateway.upstream.tls import CertificateError, load_identity, load_trust
@@ -43,7 +43,9 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
             yield settings.problem((*key, "certificate"), f"OpenSSL refuses it: {error.reason}", "make a stronger one")
     for name, upstream in settings.upstreams.items():
         try:
-            load_credentials(upstream)
+            credentials = load_credentials(upstream)
+            if credentials is not None and upstream.tls is not None:
+                client_context(credentials, upstream.tls)
         except CertificateError as error:
             yield settings.problem(("upstreams", name, "tls", error.field), error.message, error.hint)
 

@@ -36,6 +36,7 @@ class Http2Front:
         self.snapshot = snapshot
         self.census = census
         self.links: set[BrowserLink] = set()
+        self._empty: asyncio.Future[None] | None = None
 
     def __call__(self) -> "BrowserLink":
         return BrowserLink(self)
@@ -48,6 +49,18 @@ class Http2Front:
     def drain(self) -> None:
         for link in tuple(self.links):
             link.drain()
+
+    async def until_empty(self, seconds: float) -> None:
+        """Return when there is no connection any more, or after `seconds`."""
+        if self.links:
+            self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._empty], timeout=seconds)
+
+    def lost(self, link: "BrowserLink") -> None:
+        self.links.discard(link)
+        self.census.disconnected()
+        if self._empty is not None and not self.links and not self._empty.done():
+            self._empty.set_result(None)
 
     def close(self) -> None:
         for link in tuple(self.links):
@@ -64,6 +77,7 @@ class BrowserLink(Link):
         self._front = front
         self._greeted = False
         self._draining = False
+        self._refusing = False  # new streams
         self._used_at = 0.0  # loop time when a stream was last open
         self.peer = ""
         self.scheme = b"http"
@@ -85,8 +99,7 @@ class BrowserLink(Link):
             self.drain()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._front.links.discard(self)
-        self._front.census.disconnected()
+        self._front.lost(self)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -98,6 +111,7 @@ class BrowserLink(Link):
         super().resume_writing()
         if self.wants_to_read:
             self.transport.resume_reading()
+        self.stream_gone()
 
     @property
     def wants_to_read(self) -> bool:
@@ -126,15 +140,16 @@ class BrowserLink(Link):
         self._loop.call_later(DRAIN_NOTICE, self._refuse_more)
 
     def _refuse_more(self) -> None:
+        self._refusing = True
         self.goaway()
         self.stream_gone()
 
     def stream_gone(self) -> None:
-        if self._draining and not self.streams:
+        if self._refusing and not self.streams:
             self._loop.call_soon(self._close_drained)
 
     def _close_drained(self) -> None:
-        if not self.streams:
+        if not self.streams and not self._stuck:  # what waits in the transport still has to leave
             self.close()
 
     def request_received(self, stream_id: int, headers: tuple[Header, ...], ended: bool) -> None:

@@ -174,6 +174,7 @@ class Exchange:
         self._link.end(self._id, trailers)
         if not self._ended:
             self._link.wants_no_more(self._id)
+            self.resume_reading()  # so that the browser can end it
 
     def abort(self) -> None:
         self._link.reset(self._id, INTERNAL_ERROR)

@@ -3,7 +3,11 @@
 Rule: who asks for more loses the connection, and nobody else notices.
 """
 
+from dataclasses import replace
+
 from ngh2 import Configuration, Setting
+
+from gateway.protocol.metadata import ENTRY_OVERHEAD
 
 STREAM_WINDOW = 1024 * 1024  # bytes of one stream that a peer may send ahead
 SEND_BUFFER = 256 * 1024  # bytes of one stream that wait for the peer before its source is paused
@@ -18,10 +22,10 @@ PATIENCE, PATIENCE_RATE = 1000, 100
 PATIENCE_SENT, ACKNOWLEDGED = 4, 2048
 
 # Over one of these the engine gives the connection up: for resets and glitches (at once, per second) with a GOAWAY of
-# its own, for the others in the middle.
-CONFIGURATION = Configuration(
+# its own, for the others in the middle. A backend's connection bears the calls of everybody: there it is the call that
+# has too long a header list (reply_metadata), within reason.
+SERVER = Configuration(
     auto_window_update=False,
-    peer_max_concurrent_streams=100,  # that the peer allows, until it says
     max_inbound_header_list_size=MAX_HEADER_LIST,
     max_inbound_header_count=256,
     max_continuations=8,
@@ -29,6 +33,13 @@ CONFIGURATION = Configuration(
     max_outbound_ack=1000,  # answers to SETTINGS and PING that the peer does not read
     stream_reset_rate_limit=(1000, 100),
     glitch_rate_limit=(1000, 100),
+)
+CLIENT = replace(
+    SERVER,
+    peer_max_concurrent_streams=100,  # that the peer allows, until it says
+    max_inbound_header_list_size=16 * MAX_HEADER_LIST,
+    max_inbound_header_count=MAX_HEADER_LIST // ENTRY_OVERHEAD,
+    max_continuations=64,
 )
 
 SETTINGS = {Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW, Setting.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST}

@@ -25,10 +25,11 @@ from ngh2 import (
 
 from gateway.http2.errors import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, error_name
 from gateway.http2.limits import (
+    CLIENT,
     CLIENT_SETTINGS,
-    CONFIGURATION,
     PATIENCE,
     PATIENCE_RATE,
+    SERVER,
     SERVER_SETTINGS,
     TURN,
     WRITE_BUFFER,
@@ -55,7 +56,9 @@ class Wire(asyncio.Protocol):
         self.max_streams = 100  # that the peer allows; until it says
         self.last_peer_stream = 0  # the newest that the peer has opened
         self._loop = asyncio.get_running_loop()
-        self._engine = Connection(Role.SERVER if server else Role.CLIENT, CONFIGURATION)
+        self._server = server
+        role, configuration = (Role.SERVER, SERVER) if server else (Role.CLIENT, CLIENT)
+        self._engine = Connection(role, configuration)
         self._settings = SERVER_SETTINGS if server else CLIENT_SETTINGS
         self._window = window
         self._keepalive = keepalive
@@ -92,6 +95,8 @@ class Wire(asyncio.Protocol):
             if engine.want_write:
                 self.flush_soon()
         except NGH2Error as error:
+            if not self._server:  # replies that came whole before the fault count
+                self.dispatch(engine.events())
             self._give_up(error)
 
     def _rest(self) -> None:
@@ -138,7 +143,8 @@ class Wire(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """About once a second, with the loop's time. Servers of gRPC hang up on pings without a stream."""
         self._look_at_transport(now)
-        self._patience = min(PATIENCE, self._patience + PATIENCE_RATE)
+        if self._patience < PATIENCE:  # what was earned by sending is kept: it may be acknowledged late
+            self._patience = min(PATIENCE, self._patience + PATIENCE_RATE)
         if not self.closing and self.missing_window > self._window // 4 * 3:
             self.worn_out()
         if self.closing:

@@ -16,6 +16,7 @@ from gateway.protocol.status import Code, WireError
 Header = tuple[bytes, bytes]  # lower-case name, raw value
 Headers = list[Header]  # repeats and order are kept
 
+MAX_REPLY_METADATA = 48 * 1024  # bytes; what fronts can send and browsers take
 ENTRY_OVERHEAD = 32  # what HTTP/2 adds to every header when it measures a list (RFC 9113, section 6.5.2)
 
 _CONNECTION_LEVEL = frozenset(
@@ -117,6 +118,7 @@ def reply_metadata(headers: Iterable[Header]) -> Headers:
     """What of the backend's headers (or trailers) goes to the browser, repeats kept, in order.
 
     Never grpc-status and its like, which are the end of the call, and nothing that no header can carry.
+    Raises WireError RESOURCE_EXHAUSTED when the values have more than MAX_REPLY_METADATA bytes.
     """
     kept: Headers = []
     for header in headers:
@@ -128,7 +130,10 @@ def reply_metadata(headers: Iterable[Header]) -> Headers:
                 kept += _binary(*header)
             except Error:
                 continue
-    if not is_carried(b"".join([value for _, value in kept])):
+    block = b"".join([value for _, value in kept])
+    if len(block) > MAX_REPLY_METADATA:
+        raise WireError(Code.RESOURCE_EXHAUSTED, "the backend's metadata are larger than this gateway allows")
+    if not is_carried(block):
         kept = [header for header in kept if is_carried(header[1])]
     return kept
 

@@ -43,7 +43,7 @@ def needs_grpcio(target: str) -> bool:
 
 def read_server_name(text: str, _source: Source) -> str:
     """A host name or IP address, without a port."""
-    if not _SERVER_NAME.fullmatch(text):
+    if not _SERVER_NAME.fullmatch(text) or not all(0 < len(label) < 64 for label in text.split(".")):
         refuse(f"must be a host name, without scheme or port: {text}")
     return text
 

@@ -145,7 +145,7 @@ async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendL
     except TimeoutError:
         link.abandon()
         raise ConnectError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
         link.abandon()
         raise ConnectError(_reason(error)) from None
     except BaseException:  # cancelled, perhaps when it was ready already

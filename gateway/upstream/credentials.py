@@ -46,5 +46,5 @@ def client_context(credentials: Credentials, tls: UpstreamTls) -> ssl.SSLContext
                 raise CertificateError("certificate", f"{tls.certificate} changed while it was read")
     except (ssl.SSLError, OSError) as error:
         reason = getattr(error, "reason", None) or str(error)
-        raise CertificateError("certificate", f"OpenSSL refuses the certificates: {reason}") from None
+        raise CertificateError("certificate", f"OpenSSL refuses it: {reason}", "make a stronger one") from None
     return context

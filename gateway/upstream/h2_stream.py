@@ -198,8 +198,8 @@ class H2Stream:
         self._error = _not_grpc(headers)
         if ended:  # Trailers-Only
             self.trailers_received(headers)
-        elif self._error is None:
-            self._reply.reply_head(self._opened_head(reply_metadata(headers)))
+        elif self._error is None and (metadata := self._metadata(headers)) is not None:
+            self._reply.reply_head(self._opened_head(metadata))
 
     def data_received(self, data: bytes, ended: bool) -> None:
         if self._over:
@@ -243,7 +243,16 @@ class H2Stream:
             status = self._without_status()
         elif self._reply_opener is not None and self._reply_opener.pending and not status.code:
             status = CUT_SHORT
-        self._end(status, reply_metadata(headers))
+        if (metadata := self._metadata(headers)) is not None:
+            self._end(status, metadata)
+
+    def _metadata(self, headers: tuple[Header, ...]) -> Headers | None:
+        """None: they are too many, and the call has failed."""
+        try:
+            return reply_metadata(headers)
+        except WireError as error:
+            self._reply.fail(error.status, "bad_reply")
+            return None
 
     def full(self) -> None:
         self._reply.pause_request()
@@ -283,7 +292,7 @@ class H2Stream:
 
     def _end(self, status: Status, metadata: Headers) -> None:
         self._over = True
-        if self._link is not None and (not self._ended or self._error is not None):
+        if self._link is not None and (not self._ended or self._error is not None or self._link.waiting(self._id)):
             self._link.reset(self._id, NO_ERROR)
         self._reply.reply_end(status, metadata)
 

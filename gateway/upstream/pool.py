@@ -21,6 +21,7 @@ import structlog
 from gateway.protocol.metadata import Header
 from gateway.protocol.status import Code, Status
 from gateway.settings import Upstream as UpstreamSettings
+from gateway.tasks import lasting
 from gateway.upstream import resolver
 from gateway.upstream.backend_link import BackendLink, ConnectError, Dialling, dial
 from gateway.upstream.balancer import BALANCERS, Balancer
@@ -58,7 +59,7 @@ class Place:
         self.problem = ""  # why the last attempt failed; empty: it did not
         self.wake = asyncio.Event()  # another connection is needed
         self._pool = pool
-        self.task = asyncio.create_task(pool.keep(self))
+        self.task = lasting(pool.keep(self))
 
     def room(self) -> None:
         self._pool.serve_waiting()
@@ -102,8 +103,8 @@ class Pool:
     def start(self) -> None:
         """Connect to everything, and stay connected. Needs a running loop."""
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._resolve(target)) for target in self._targets]
-            self._tasks.append(asyncio.create_task(self._tick()))
+            self._tasks = [lasting(self._resolve(target)) for target in self._targets]
+            self._tasks.append(lasting(self._tick()))
 
     def renew(self) -> bool:
         """Read the certificates again; True: they had changed and are in use now. Raises CertificateError."""
@@ -136,9 +137,9 @@ class Pool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        waiting, self.waiting = self.waiting, {}
-        for call in waiting:
-            call.fail(UNREACHABLE)
+        self._places.clear()  # nobody hopes any more
+        self._unresolved.clear()
+        self._give_up_waiting()
         links = tuple(self._links)
         for link in links:
             link.close()
@@ -170,7 +171,7 @@ class Pool:
         """Some place may be connected soon."""
         if self._unresolved:
             return True
-        return any(not place.problem for places in self._places.values() for place in places)
+        return any(not place.problem and not place.task.done() for places in self._places.values() for place in places)
 
     def serve_waiting(self) -> None:
         while self.waiting and (link := self._balancer.pick(self.ready)) is not None:
@@ -225,6 +226,7 @@ class Pool:
         delay = BACKOFF
         while True:
             place.wake.clear()
+            context = self._context
             try:
                 link = await dial(place.address, self._dialling(place.target), place)
                 if link.retired:
@@ -239,6 +241,8 @@ class Pool:
                 stood_from = loop.time()
                 place.problem = ""
                 self._replace(place, link)
+                if self._context is context:
+                    place.wake.clear()  # it was set for the one before
                 await place.wake.wait()
                 if loop.time() - stood_from >= STOOD:
                     delay = BACKOFF

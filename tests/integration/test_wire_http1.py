@@ -515,11 +515,12 @@ async def packed(requests: Requests, context: Any) -> AsyncIterator[bytes]:
     yield b"m" * 10_000
 
 
-async def test_replies_that_the_backend_compressed_cross_as_they_are(
+async def test_replies_that_the_backend_compressed_cross_as_they_are_for_who_can_open_them(
     gateway: RunningGateway, backend: ScriptedBackend
 ) -> None:
     backend.methods["Packed"] = packed
-    answer = await gateway.ask(request(SCRIPT + "Packed", fields(gateway), message(b"")))
+    headers = fields(gateway, ("grpc-accept-encoding", "gzip"))
+    answer = await gateway.ask(request(SCRIPT + "Packed", headers, message(b"")))
     messages, status, _ = answer.grpc()
     assert ([gzip.decompress(each) for each in messages], status.code) == ([b"m" * 10_000], 0)
     assert answer.body[0] == 1
@@ -527,9 +528,10 @@ async def test_replies_that_the_backend_compressed_cross_as_they_are(
     assert "grpc-encoding" in (answer.value("access-control-expose-headers") or "").split(", ")
 
 
-async def test_replies_that_the_backend_compressed_arrive_plain_by_grpcio(backend: ScriptedBackend) -> None:
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+async def test_replies_that_the_backend_compressed_arrive_plain(backend: ScriptedBackend, transport: str) -> None:
     def change(configuration: dict[str, Any]) -> None:
-        configuration["upstreams"]["script"] = backend.section() | {"transport": "grpcio"}
+        configuration["upstreams"]["script"] = backend.section() | {"transport": transport}
         configuration["authorization"]["default"] = "authenticated"
 
     backend.methods["Packed"] = packed

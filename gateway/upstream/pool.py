@@ -137,7 +137,8 @@ class Pool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._places.clear()  # nobody hopes any more
+        self.ready.clear()  # and nobody hopes for more
+        self._places.clear()
         self._unresolved.clear()
         self._give_up_waiting()
         links = tuple(self._links)

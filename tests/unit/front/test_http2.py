@@ -742,19 +742,27 @@ async def test_a_drain_finishes_what_runs_and_refuses_what_is_new(monkeypatch: p
     assert here.census.connections == 0
 
 
-async def test_a_drain_is_over_with_the_last_stream() -> None:
+async def closed(here: World) -> None:
+    async with asyncio.timeout(1):
+        while not here.peer.transport.closed:
+            await asyncio.sleep(0.002)
+
+
+async def test_a_drain_is_over_with_the_last_stream_after_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http2, "DRAIN_NOTICE", 0.05)
     here = await world()
     for _ in range(2):
         await here.ask(DO, WEB)
     here.front.drain()
     for reply in here.up.replies:
-        assert not here.peer.transport.closed
         reply.reply_end(Status(Code.OK), [])
         await here.peer.talk()
-    assert here.peer.transport.closed  # and nobody has waited for DRAIN_NOTICE
+        assert not here.peer.transport.closed
+    await closed(here)
 
 
-async def test_a_stream_that_was_on_its_way_when_the_last_one_ended_is_served() -> None:
+async def test_a_stream_that_was_on_its_way_when_the_last_one_ended_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http2, "DRAIN_NOTICE", 0.05)
     here = await world()
     last = await here.ask(DO, WEB, end=False)
     here.front.drain()
@@ -762,7 +770,7 @@ async def test_a_stream_that_was_on_its_way_when_the_last_one_ended_is_served() 
     late = await here.ask(DO, WEB)
     await here.answer()
     assert here.peer.ended(late)
-    assert here.peer.transport.closed
+    await closed(here)
 
 
 async def test_a_drain_closes_a_connection_without_streams_after_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -771,9 +779,7 @@ async def test_a_drain_closes_a_connection_without_streams_after_the_notice(monk
     here.front.drain()
     await here.peer.talk()
     assert not here.peer.transport.closed
-    async with asyncio.timeout(1):
-        while not here.peer.transport.closed:
-            await asyncio.sleep(0.002)
+    await closed(here)
 
 
 async def test_a_connection_that_is_made_during_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:

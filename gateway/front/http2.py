@@ -201,6 +201,5 @@ class BrowserLink(Link):
             self.transport.abort()
             return
         for stream_id, stream in tuple(self.streams.items()):
-            # While a full transport drains, what waits behind it stands still without anybody's fault.
-            waiting = 0 if self._stuck else self.waiting(stream_id)
-            stream.look_for_stall(now, waiting, stall)
+            # While a full transport drains, nothing is read, and what waits behind it stands still: nobody's fault.
+            stream.look_for_stall(now, self.waiting(stream_id), stall, excused=self._stuck)

@@ -69,9 +69,9 @@ class PlainExchange:
     def lost(self, processed: bool) -> None:
         """Nothing is left to do."""
 
-    def look_for_stall(self, now: float, waiting: int, stall: float) -> None:
+    def look_for_stall(self, now: float, waiting: int, stall: float, *, excused: bool) -> None:
         size, since = self._moved
-        if not waiting or waiting != size:
+        if excused or not waiting or waiting != size:
             self._moved = (waiting, now)
         elif now - since >= stall:
             self._link.reset(self._id, CANCEL)
@@ -145,12 +145,12 @@ class Exchange:
         self._over(call)
         del self.call  # the two refer to each other; so they are freed now, and the collector has nothing to do
 
-    def look_for_stall(self, now: float, waiting: int, stall: float) -> None:
+    def look_for_stall(self, now: float, waiting: int, stall: float, *, excused: bool) -> None:
         """About once a second; `waiting`: bytes of the reply that the browser has no room for."""
         seen = self.call.request_bytes_seen
         last_waiting, last_seen, since = self._moved
         must_move = waiting > 0 or (not self._ended and not self._held and self.call.within_message)
-        if not must_move or waiting != last_waiting or seen != last_seen:
+        if excused or not must_move or waiting != last_waiting or seen != last_seen:
             self._moved = (waiting, seen, now)
         elif now - since >= stall:
             if waiting:

@@ -124,6 +124,7 @@ class Call:
         self.subject = decision.subject
         if isinstance(decision, Refusal):
             self.fail(decision.status, decision.reason, decision.metadata)
+            self.delivered()  # strangers that do not read their refusals keep nobody out
             return
         self.permitted = True
         try:
@@ -299,10 +300,15 @@ class Call:
         self._close(status, reason)
 
     def _answer(self, status: Status, metadata: Headers | tuple[Header, ...], head: Headers | None = None) -> None:
+        native = self.head.type.native
+        if native and not self._head_sent:  # Trailers-Only (PROTOCOL-HTTP2): no window holds it back
+            self._head_sent = True
+            self.downstream.send_head([*(head or ()), *trailers.fields(status, metadata)], end=True)
+            return
         if not self._head_sent:
             self._head_sent = True
             self.downstream.send_head(head or [])
-        if self.head.type.native:
+        if native:
             self.downstream.end(trailers.fields(status, metadata))
         elif self._reply_walker.within_frame:
             self.downstream.abort()

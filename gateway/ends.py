@@ -63,7 +63,7 @@ class CallLimits:
 class Downstream(Protocol):
     """The browser's end of a call."""
 
-    def send_head(self, metadata: Headers) -> None: ...
+    def send_head(self, metadata: Headers, *, end: bool = False) -> None: ...  # `end`: and nothing more (native only)
     def send(self, data: bytes) -> None: ...
     def end(self, trailers: Headers | None = None) -> None: ...  # HTTP trailers: of a native call only
     def abort(self) -> None: ...  # in place of `end`: what was sent cannot be ended properly, so it is cut off
@@ -104,7 +104,7 @@ class Gate(Protocol):
     """Judges a call: `answer` is called once, at once where everything is known, otherwise later."""
 
     def decide(self, head: CallHead, answer: Callable[[Permit | Refusal], None]) -> None: ...
-    def leave(self) -> None: ...  # once for each `decide`, when the call is over and delivered
+    def leave(self) -> None: ...  # once for each `decide`, when the call is refused, or over and delivered
 
 
 class Timer(Protocol):

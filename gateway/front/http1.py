@@ -112,7 +112,7 @@ class Exchange:
 
     # -- what the call says --------------------------------------------------------------------------------------
 
-    def send_head(self, metadata: Headers) -> None:
+    def send_head(self, metadata: Headers, *, end: bool = False) -> None:  # noqa: ARG002 - no native call comes this way
         self._headers = self._reception.reply_head(self._call_head, metadata)
         self._wake()
 

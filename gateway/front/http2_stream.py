@@ -84,7 +84,7 @@ class Exchange:
     """The browser's end (`Downstream`) of one call."""
 
     __slots__ = (
-        "_call_head", "_debt", "_ended", "_held", "_id", "_link", "_moved", "_over", "_reception", "call",
+        "_answered", "_call_head", "_debt", "_ended", "_held", "_id", "_link", "_moved", "_over", "_reception", "call",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +97,7 @@ class Exchange:
         self._call_head = head
         self._reception = snapshot.reception
         self._ended = False  # the request
+        self._answered = False  # all of the answer is on its way
         self._held = False  # the call takes no more for now
         self._debt = 0  # bytes of the request for which the browser's window stays shut
         self._moved = (0, 0, 0.0)
@@ -149,11 +150,12 @@ class Exchange:
         """About once a second; `waiting`: bytes of the reply that the browser has no room for."""
         seen = self.call.request_bytes_seen
         last_waiting, last_seen, since = self._moved
-        must_move = waiting > 0 or (not self._ended and not self._held and self.call.within_message)
+        unread = waiting > 0 or self._answered  # trailers wait for an open window, too
+        must_move = unread or (not self._ended and not self._held and self.call.within_message)
         if excused or not must_move or waiting != last_waiting or seen != last_seen:
             self._moved = (waiting, seen, now)
         elif now - since >= stall:
-            if waiting:
+            if unread:
                 self.stalled()
                 self._link.reset(self._id, CANCEL)
             else:
@@ -164,14 +166,21 @@ class Exchange:
 
     # -- what the call says --------------------------------------------------------------------------------------
 
-    def send_head(self, metadata: Headers) -> None:
-        self._link.respond(self._id, [OK, *self._reception.reply_head(self._call_head, metadata), SERVER, date()])
+    def send_head(self, metadata: Headers, *, end: bool = False) -> None:
+        head = [OK, *self._reception.reply_head(self._call_head, metadata), SERVER, date()]
+        self._link.respond(self._id, head, end=end)
+        if end:
+            self._answer_ended()
 
     def send(self, data: bytes) -> None:
         self._link.send(self._id, data)
 
     def end(self, trailers: Headers | None = None) -> None:
         self._link.end(self._id, trailers)
+        self._answer_ended()
+
+    def _answer_ended(self) -> None:
+        self._answered = True
         if not self._ended:
             self._link.wants_no_more(self._id)
             self.resume_reading()  # so that the browser can end it

@@ -52,6 +52,7 @@ class Link(Wire):
         self._flushed_id = 0  # of the newest of them whose request has left
         self._reset_by_peer: set[int] = set()
         self._full: set[int] = set()  # streams that were told so
+        self._bare_ends: set[int] = set()  # of answers, with no byte before them
         self._unfinished: dict[int, float | None] = {}  # answered before their request was complete: since when
 
     # -- what streams do -----------------------------------------------------------------------------------------
@@ -96,6 +97,8 @@ class Link(Wire):
         self.flush_soon()
 
     def reset(self, stream_id: int, error: int) -> None:
+        if stream_id not in self.streams:
+            return  # it is closed already
         try:
             self._engine.reset_stream(stream_id, error)
         except NGH2Error:
@@ -107,6 +110,12 @@ class Link(Wire):
         peer that does not end its request in time then is reset (section 8.1).
         """
         self._unfinished[stream_id] = None
+        if not self._engine.queued_body_size(stream_id):
+            self._bare_ends.add(stream_id)
+
+    def expect_end(self, stream_id: int) -> None:
+        """Both ends are over, so the stream closes by itself; if what is left of it does not leave, it is reset."""
+        self._unfinished[stream_id] = self._loop.time()
 
     def consumed(self, stream_id: int, size: int) -> None:
         """So many bytes need no room any more. Right also after the stream is closed."""
@@ -182,6 +191,7 @@ class Link(Wire):
         if stream is not None:
             self._full.discard(event.stream_id)
             self._unfinished.pop(event.stream_id, None)
+            self._bare_ends.discard(event.stream_id)
             stream.closed(event.error_code, by_peer=event.stream_id in self._reset_by_peer)
             self.stream_gone()
         self._reset_by_peer.discard(event.stream_id)
@@ -204,9 +214,19 @@ class Link(Wire):
             self._full.discard(stream_id)
             self.streams[stream_id].writable()
         for stream_id, since in self._unfinished.items():
-            if since is None and not engine.queued_body_size(stream_id):
+            if since is None and not engine.queued_body_size(stream_id) and self._end_has_left(stream_id):
                 self._unfinished[stream_id] = self._loop.time()
                 self.streams[stream_id].left()
+
+    def _end_has_left(self, stream_id: int) -> bool:
+        """The end of a stream goes with its last byte; where that was gone already, it waits for the peer's windows."""
+        engine = self._engine
+        try:
+            return stream_id not in self._bare_ends or (
+                engine.remote_window_size > 0 and engine.stream_remote_window_size(stream_id) > 0
+            )
+        except NGH2Error:
+            return True
 
 
 def _joined(events: list[Event]) -> list[Event]:

@@ -4,6 +4,7 @@ Rule: the limit stops the work, not the check of its result: a gzip bomb costs a
 """
 
 import zlib
+from collections.abc import Iterator
 
 from gateway.protocol.frames import COMPRESSED, FrameSplitter, frame
 from gateway.protocol.status import Code, WireError
@@ -28,11 +29,13 @@ class MessageOpener:
         self._max_message = max_message
         self._splitter = FrameSplitter(max_message)
 
-    def feed(self, data: bytes) -> bytes:
-        """The messages that `data` completes, as frames, none of them compressed. Raises WireError as `decompress`
-        and `FrameSplitter.feed` do.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The messages that `data` completes, as frames, none of them compressed; each is opened when it is asked for.
+
+        Raises WireError as `decompress` and `FrameSplitter.feed` do.
         """
-        return b"".join([frame(self._open(flags, message)) for flags, message in self._splitter.feed(data)])
+        for flags, message in self._splitter.feed(data):
+            yield frame(self._open(flags, message))
 
     @property
     def pending(self) -> int:

@@ -5,7 +5,7 @@ factory.py       which client an upstream is called with
 tls.py           certificates and keys, judged before use
 credentials.py   what a connection proves, and whom it believes
 
-h2.py            an upstream over HTTP/2; h2_stream.py its calls
+h2.py            an upstream over HTTP/2; h2_stream.py its calls, opened_reply.py what some of them need
 pool.py          its connections, kept, spread over (balancer.py) and renewed
 backend_link.py  one connection; resolver.py where to
 

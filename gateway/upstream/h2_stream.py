@@ -24,6 +24,7 @@ from gateway.protocol.metadata import Header, Headers, reply_metadata
 from gateway.protocol.status import Code, Status, WireError, from_http, from_reset
 from gateway.protocol.trailers import read_status
 from gateway.upstream.backend_link import BackendLink
+from gateway.upstream.opened_reply import OpenedReply
 from gateway.upstream.pool import Pool
 
 log = structlog.get_logger("gateway.upstream")
@@ -54,18 +55,18 @@ class H2Stream:
 
     __slots__ = (
         "_attempts", "_debt", "_ended", "_error", "_error_text", "_failure", "_held", "_id", "_kept", "_kept_size",
-        "_link", "_max_response", "_open", "_opens_reply", "_over", "_path", "_paused", "_pool", "_reply",
-        "_reply_opener", "_request", "_request_opener",
+        "_link", "_max_response", "_open", "_opened", "_opens_reply", "_over", "_path", "_paused", "_pool", "_reply",
+        "_request", "_request_opener",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, path: bytes, request: UpstreamRequest, reply: Reply, limits: MessageLimits) -> None:
         self._pool = pool
         self._path = path
         self._request: UpstreamRequest | None = request  # while it may have to be sent (again)
-        self._reply = reply
+        self._reply: Reply = reply
         # What the browser compressed crosses as it came, but is opened to see how long it is.
         self._request_opener = _opener(request.encoding, limits.request)
-        self._reply_opener: MessageOpener | None = None
+        self._opened: OpenedReply | None = None
         self._opens_reply = not request.names_encodings
         self._max_response = limits.response
         self._link: BackendLink | None = None
@@ -143,7 +144,8 @@ class H2Stream:
     def send(self, data: bytes) -> None:
         if self._request_opener is not None:
             try:
-                self._request_opener.feed(data)
+                for _ in self._request_opener.feed(data):
+                    pass  # it is short enough
             except WireError as error:
                 self._reply.fail(error.status, "bad_frame")
                 return
@@ -167,10 +169,15 @@ class H2Stream:
 
     def pause(self) -> None:
         self._paused = True
+        if self._opened is not None:
+            self._opened.pause()
 
     def resume(self) -> None:
         self._paused = False
-        self._pay()
+        if self._opened is not None:
+            self._opened.resume()
+        if not self._paused:
+            self._pay()
 
     def _keep(self, data: bytes) -> None:
         assert self._kept is not None
@@ -199,7 +206,8 @@ class H2Stream:
         if ended:  # Trailers-Only
             self.trailers_received(headers)
         elif self._error is None and (metadata := self._metadata(headers)) is not None:
-            self._reply.reply_head(self._opened_head(metadata))
+            self._look_at_encoding(metadata)
+            self._reply.reply_head(metadata)
 
     def data_received(self, data: bytes, ended: bool) -> None:
         if self._over:
@@ -209,31 +217,19 @@ class H2Stream:
         if self._error is not None:
             self._error_text = (self._error_text + data)[:ERROR_TEXT]
         else:
-            self._relay(data)
+            self._reply.reply_bytes(data)
         self._debt += len(data)
         if not self._paused:
             self._pay()
         if ended or len(self._error_text) == ERROR_TEXT:
             self._end(self._without_status(), [])
 
-    def _relay(self, data: bytes) -> None:
-        if self._reply_opener is not None:
-            try:
-                data = self._reply_opener.feed(data)
-            except WireError as error:
-                self._reply.fail(error.status, "bad_reply")
-                return
-        if data:
-            self._reply.reply_bytes(data)
-
-    def _opened_head(self, metadata: Headers) -> Headers:
-        """Without grpc-encoding, where the backend compresses for a caller that has not asked for it: it is opened."""
+    def _look_at_encoding(self, metadata: Headers) -> None:
+        """Of the reply's messages: which of them the caller can open, if any, it has said."""
         if self._opens_reply:
-            for header in metadata:
-                if header[0] == b"grpc-encoding" and header[1] in OPENED:
-                    self._reply_opener = _opener(header[1], self._max_response)
-                    return [other for other in metadata if other is not header]
-        return metadata
+            encoding = next((value for name, value in metadata if name == b"grpc-encoding"), b"")
+            if encoding in OPENED:
+                self._reply = self._opened = OpenedReply(self._reply, encoding, self._max_response)
 
     def trailers_received(self, headers: tuple[Header, ...]) -> None:
         if self._over:
@@ -241,8 +237,6 @@ class H2Stream:
         status = read_status(headers)
         if status is None or (self._error is not None and not status.code):
             status = self._without_status()
-        elif self._reply_opener is not None and self._reply_opener.pending and not status.code:
-            status = CUT_SHORT
         if (metadata := self._metadata(headers)) is not None:
             self._end(status, metadata)
 

@@ -1,8 +1,8 @@
 """Both ends of the gateway over spoilt HTTP/2: nothing is raised, a call ends once or stays open, nothing is left."""
 
 import asyncio
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
 
 import h2.config
 import h2.connection
@@ -13,28 +13,39 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.protocol.metadata import Headers
-from tests.support.frames_http2 import PREFACE, SETTINGS_ACK
+from tests.support.frames_http2 import PREFACE, SETTINGS_ACK, goaway
 from tests.support.http2 import DATA, HEADERS, RST_STREAM, head
 from tests.support.mutations import Change, Edit, changed, changes, cut, cuts, edited, edits, frames_of
 from tests.support.worlds import BACK_ACTS, FRONT_ACTS, MESSAGE, ORIGIN, REPLY, Back, Front, feed, turn
 
-thorough = settings(max_examples=500, deadline=None)
+T = TypeVar("T")
+
+thorough = settings(max_examples=1000, deadline=None)
 quick = settings(max_examples=60, deadline=None)
 
 
+class Runner:
+    """One loop for all examples. What is raised in its callbacks fails the example too."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(lambda _, context: self._problems.append(context))
+        self._problems: list[dict[str, Any]] = []
+
+    def __call__(self, example: Coroutine[Any, Any, T]) -> T:
+        result = self.loop.run_until_complete(example)
+        problems, self._problems = self._problems, []
+        if problems:
+            raise problems[0].get("exception") or AssertionError(problems[0])
+        return result
+
+
 @pytest.fixture(scope="module")
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """A callback of the loop that raises is logged, and no more."""
+def run() -> Iterator[Runner]:
+    runner = Runner()
     with capture_logs():
-        yield
-    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
+        yield runner
+    runner.loop.close()
 
 
 # --- what is recorded
@@ -73,7 +84,7 @@ def from_browser(*, indexed: bool) -> bytes:
     client.reset_stream(gone, 8)
     send(head(path, web, ("origin", "https://other.test")), MESSAGE)
     client.update_settings({4: 60_000})
-    return client.data_to_send() + SETTINGS_ACK
+    return client.data_to_send() + SETTINGS_ACK + goaway()
 
 
 async def from_backend(*, indexed: bool) -> bytes:
@@ -106,7 +117,7 @@ async def from_backend(*, indexed: bool) -> bytes:
     server.update_settings({4: 100_000, 3: 2})
     server.send_data(5, REPLY)
     send(5, (b"grpc-status", b"5"), (b"grpc-message", b"nothing there"), end=True)
-    answers = server.data_to_send()
+    answers = server.data_to_send() + goaway(0, 2**31 - 1)
     back.transport.abort()
     await turn()
     return answers
@@ -155,37 +166,37 @@ async def whole_of_backend(chunks: list[bytes]) -> tuple[list[object], ...]:
 
 
 @pytest.mark.parametrize("indexed", [False, True])
-def test_the_recordings_are_what_they_should_be(loop: asyncio.AbstractEventLoop, indexed: bool) -> None:
+def test_the_recordings_are_what_they_should_be(run: Runner, indexed: bool) -> None:
     """Or else there would be nothing to spoil."""
     path = b"/test.v1.Test/Do"
-    calls, backends, said = loop.run_until_complete(whole_of_browser([PREFACE + b"".join(BROWSER[indexed])]))
+    calls, backends, said = run(whole_of_browser([PREFACE + b"".join(BROWSER[indexed])]))
     assert calls == [(path, 0), (path, 0), (path, 0), (path, 0), (path, 1)]
     bodies = [MESSAGE, MESSAGE, MESSAGE * 2, MESSAGE * 2, MESSAGE + b"\0\0"]
     assert backends == [(body, body is not bodies[-1], body is bodies[-1]) for body in bodies]
     assert [each[1][0][1] for each in said if each[1]] == [b"200"] * 3 + [b"204", b"404", b"200", b"403"]  # type: ignore[index]
-    replies = loop.run_until_complete(whole_of_backend([b"".join(BACKEND[indexed])]))
+    replies = run(whole_of_backend([b"".join(BACKEND[indexed])]))
     assert [status.code for _, _, status in replies] == [0, 14, 5]  # type: ignore[attr-defined]
 
 
 @given(both, cuts)
 @quick
-def test_how_it_is_cut_makes_no_difference(loop: asyncio.AbstractEventLoop, indexed: bool, places: list[int]) -> None:
+def test_how_it_is_cut_makes_no_difference(run: Runner, indexed: bool, places: list[int]) -> None:
     for whole_of, stream in (
         (whole_of_browser, PREFACE + b"".join(BROWSER[indexed])),
         (whole_of_backend, b"".join(BACKEND[indexed])),
     ):
-        whole = loop.run_until_complete(whole_of([stream]))
-        assert loop.run_until_complete(whole_of(cut(stream, places))) == whole
+        whole = run(whole_of([stream]))
+        assert run(whole_of(cut(stream, places))) == whole
 
 
 @pytest.mark.parametrize("indexed", [False, True])
-def test_byte_by_byte_makes_no_difference(loop: asyncio.AbstractEventLoop, indexed: bool) -> None:
+def test_byte_by_byte_makes_no_difference(run: Runner, indexed: bool) -> None:
     for whole_of, stream in (
         (whole_of_browser, PREFACE + b"".join(BROWSER[indexed])),
         (whole_of_backend, b"".join(BACKEND[indexed])),
     ):
-        whole = loop.run_until_complete(whole_of([stream]))
-        assert loop.run_until_complete(whole_of([bytes((byte,)) for byte in stream])) == whole
+        whole = run(whole_of([stream]))
+        assert run(whole_of([bytes((byte,)) for byte in stream])) == whole
 
 
 def spoilt_browser(indexed: bool, by: list[Change], edit: list[Edit], places: list[int]) -> list[bytes]:
@@ -202,17 +213,17 @@ def some(acts: Sequence[str]) -> st.SearchStrategy[list[str]]:
 
 @given(st.builds(spoilt_browser, both, changes, edits, cuts), some(FRONT_ACTS))
 @thorough
-def test_a_browser_may_send_anything(loop: asyncio.AbstractEventLoop, chunks: list[bytes], acts: list[str]) -> None:
+def test_a_browser_may_send_anything(run: Runner, chunks: list[bytes], acts: list[str]) -> None:
     async def example() -> None:
         await feed(Front(), chunks, acts)
 
-    loop.run_until_complete(example())
+    run(example())
 
 
 @given(st.builds(spoilt_backend, both, changes, edits, cuts), some(BACK_ACTS))
 @thorough
-def test_a_backend_may_send_anything(loop: asyncio.AbstractEventLoop, chunks: list[bytes], acts: list[str]) -> None:
+def test_a_backend_may_send_anything(run: Runner, chunks: list[bytes], acts: list[str]) -> None:
     async def example() -> None:
         await feed(Back(), chunks, acts)
 
-    loop.run_until_complete(example())
+    run(example())

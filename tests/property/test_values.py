@@ -220,7 +220,8 @@ def test_messages_that_pass_by_are_judged_as_if_they_were_opened(
     sizes, found = compression.MessageOpener(encoding, 60), None
     try:
         for start in range(0, len(body), size):
-            sizes.feed(body[start : start + size])
+            for _ in sizes.feed(body[start : start + size]):
+                pass
     except WireError as error:
         found = error.status.code
     assert found == expected

@@ -25,8 +25,10 @@ class ListDownstream:
     aborts: int = 0
     reading: bool = True
 
-    def send_head(self, metadata: Headers) -> None:
+    def send_head(self, metadata: Headers, *, end: bool = False) -> None:
         self.heads.append(metadata)
+        if end:  # the metadata are the trailers, too
+            self.ends.append(metadata)
 
     def send(self, data: bytes) -> None:
         self.chunks.append(data)

@@ -210,6 +210,7 @@ def do(side: Front | Back, act: str) -> None:
             side.transport.fill()
         case "the socket is drained" if side.transport.full:
             side.transport.drain()
+            assert side.transport.reading or side.transport.closed
         case "a tick":
             side.link.tick(now)
         case "a later tick":
@@ -266,7 +267,7 @@ async def feed(side: Front | Back, chunks: list[bytes], acts: Iterable[str] = ()
     await turn()
     for chunk, act in zip_longest(chunks, acts):
         if chunk is not None and not side.transport.reading:
-            side.transport.drain()
+            do(side, "the socket is drained")
             await turn()
         if side.transport.closed:
             break

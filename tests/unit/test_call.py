@@ -81,9 +81,10 @@ def test_a_native_call_ends_with_trailers_of_http() -> None:
 
 def test_a_native_call_that_the_gateway_ends() -> None:
     road = Road(kind=NATIVE, gate=ManualGate(DENIED)).start()
-    assert road.down.heads == [[(b"www-authenticate", b"Bearer")]]
+    told = [(b"www-authenticate", b"Bearer"), (b"grpc-status", b"7"), (b"grpc-message", b"not permitted")]
+    assert road.down.heads == [told]  # Trailers-Only
+    assert road.down.ends == [told]
     assert road.down.chunks == []
-    assert road.down.ends == [[(b"grpc-status", b"7"), (b"grpc-message", b"not permitted")]]
     assert road.up.opened == []
 
 

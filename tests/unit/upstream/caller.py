@@ -12,13 +12,15 @@ from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Status
 from gateway.settings import Upstream
 from gateway.upstream.h2 import H2Upstream
+from gateway.upstream.h2_stream import MessageLimits
 from gateway.upstream.pool import Pool
-from tests.support.backend_http2 import Backend
+from tests.support.backend_http2 import Backend, Request, SettingCodes, ok
 from tests.support.frames import message
 from tests.support.wire import PATIENCE
 
 PATH = b"/test.v1.Test/Do"
-MAX_REQUEST = 4 * 1024 * 1024
+ONE_STREAM = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+MAX_REQUEST, MAX_RESPONSE = 4 * 1024 * 1024, 8 * 1024 * 1024
 
 
 class Caller:
@@ -101,10 +103,11 @@ def call(
     deadline: float | None = None,
     path: bytes = PATH,
     encoding: bytes = b"identity",
+    names_encodings: bool = False,
 ) -> Caller:
     """Open a call with one message in its request; `deadline` in loop time."""
     caller = Caller()
-    request = UpstreamRequest(list(metadata), deadline, b"application/grpc+proto", encoding)
+    request = UpstreamRequest(list(metadata), deadline, b"application/grpc+proto", encoding, names_encodings)
     opened = upstream.open(Permit(path), request, caller)
     if isinstance(opened, Status):
         caller.reply_end(opened, [])
@@ -129,7 +132,7 @@ async def upstream_to(*targets: str | Backend, started: bool = True, **more: Any
     texts = [target.target if isinstance(target, Backend) else target for target in targets]
     before = asyncio.all_tasks()
     pool = Pool("test", settings(*texts, **more), "test/1")
-    upstream = H2Upstream("test", pool, max_request=MAX_REQUEST)
+    upstream = H2Upstream("test", pool, MessageLimits(MAX_REQUEST, MAX_RESPONSE))
     if started:
         upstream.start()
     try:
@@ -146,3 +149,21 @@ async def nothing_open(upstream: H2Upstream) -> None:
     async with asyncio.timeout(2):
         while any(link.streams for link in upstream.pool.ready):
             await asyncio.sleep(0.005)
+
+
+async def ready(upstream: H2Upstream, count: int) -> None:
+    """Return once an upstream has so many connections."""
+    async with asyncio.timeout(PATIENCE):
+        while len(upstream.pool.ready) != count:
+            await asyncio.sleep(0.005)
+
+
+class Held:
+    """Requests are answered one by one, when the test says so."""
+
+    def __init__(self) -> None:
+        self.step = asyncio.Semaphore(0)
+
+    async def __call__(self, request: Request) -> None:
+        await self.step.acquire()
+        await ok(request)

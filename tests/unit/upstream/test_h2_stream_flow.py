@@ -9,7 +9,7 @@ import pytest
 from gateway.http2 import SEND_BUFFER, STREAM_WINDOW
 from gateway.protocol.status import Status
 from gateway.upstream import backend_link
-from gateway.upstream.h2 import HELD
+from gateway.upstream.h2_stream import HELD
 from tests.support.backend_http2 import ErrorCodes, Request, backend, ok, silent
 from tests.support.frames import message
 from tests.support.http2 import RST_STREAM, frame
@@ -160,6 +160,29 @@ async def test_a_reply_that_ends_while_its_reader_stands_still_ends(monkeypatch:
             assert await caller.end() == Status(0)
             await nothing_open(upstream)
         assert len(there.connections) == 1
+
+
+async def test_a_reader_that_stands_still_holds_back_what_would_be_opened() -> None:
+    """A window of compressed bytes may be a thousand times as much."""
+    large = bytes(64 * 1024)
+    packed = message(gzip.compress(large), flags=1)
+
+    async def answer(request: Request) -> None:
+        request.head((b"grpc-encoding", b"gzip"))
+        await request.send(packed * 200)
+        request.trailers(OK)
+
+    async with backend(answer) as there, upstream_to(there) as upstream:
+        caller = call(upstream)
+        assert caller.stream is not None
+        caller.stream.pause()
+        (request,) = await there.arrivals(1)
+        await there.until(lambda: request.replied)
+        assert await call(upstream, path=FAST).end() == Status(0)  # all that was sent before it has been read
+        assert caller.size <= 2 * MIB
+        caller.stream.resume()
+        assert await caller.end() == Status(0)
+        assert caller.data == message(large) * 200
 
 
 # --- backends that stand still

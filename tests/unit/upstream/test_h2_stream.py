@@ -1,6 +1,8 @@
 """One call over HTTP/2: what goes over the wire, and what each end of it means."""
 
 import asyncio
+import gzip
+import struct
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -9,10 +11,10 @@ from gateway.http2 import STREAM_WINDOW
 from gateway.protocol import timeout
 from gateway.protocol.metadata import Header
 from gateway.protocol.status import Status
-from gateway.upstream.h2 import ERROR_TEXT
+from gateway.upstream.h2_stream import ERROR_TEXT
 from tests.support.backend_http2 import Backend, ErrorCodes, Request, backend, ok, silent
 from tests.support.frames import message
-from tests.unit.upstream.caller import Caller, call, nothing_open, upstream_to
+from tests.unit.upstream.caller import MAX_RESPONSE, Caller, call, nothing_open, upstream_to
 
 REFUSED = ErrorCodes.REFUSED_STREAM
 OK = (b"grpc-status", b"0")
@@ -94,6 +96,7 @@ async def test_the_deadline_that_is_left_is_forwarded(quiet: Backend) -> None:
         left = timeout.parse(quiet.requests[0].fields[b"grpc-timeout"])
         assert deadline - loop.time() - 0.01 < left < 6.71
         assert b"grpc-timeout" not in quiet.requests[1].fields
+        await asyncio.sleep(0.02)  # the loop's clock ticks in milliseconds
         quiet.requests[0].rst(REFUSED)
         await quiet.arrivals(3)
         assert timeout.parse(quiet.requests[2].fields[b"grpc-timeout"]) < left
@@ -280,19 +283,75 @@ async def test_a_reply_before_the_request_has_ended_closes_the_stream() -> None:
     assert caller.status == Status(7)
 
 
-async def test_a_head_of_many_headers_does_not_stop_other_calls() -> None:
-    """64 KiB of headers are let through, or the call fails; the others go on in either case."""
+@pytest.mark.parametrize(("count", "code"), [(40, 0), (60, 8), (400, 8)])
+@pytest.mark.parametrize("at_the_end", [False, True])
+async def test_much_metadata_is_between_the_caller_and_its_backend(count: int, code: int, at_the_end: bool) -> None:
+    """Up to 48 KB pass, more fail the call; the other calls on the connection go on in either case."""
+    metadata = [(b"x-%d" % each, b"x" * 1000) for each in range(count)]
 
     async def answer(request: Request) -> None:
         if request.fields[b":path"] == b"/test.v1.Test/Large":
-            request.head(*((b"x-%d" % each, bytes(1000).replace(b"\0", b"x")) for each in range(50)))
-            request.trailers(OK)
+            request.head(*([] if at_the_end else metadata))
+            request.trailers(OK, *(metadata if at_the_end else []))
         else:
             await ok(request)
 
     async with backend(answer) as there, upstream_to(there) as upstream:
         large = call(upstream, path=b"/test.v1.Test/Large")
-        assert await large.end() == Status(0)
-        assert large.head is not None
-        assert len(large.head) == 50
+        assert (await large.end()).code == code
+        if not code:
+            assert (large.trailers if at_the_end else large.head) == metadata
         assert await call(upstream).end() == Status(0)
+        await nothing_open(upstream)
+        assert len(there.connections) == 1
+
+
+# --- compressed replies
+
+TEXT = b"the same again and again " * 100
+GZIP = (b"grpc-encoding", b"gzip")
+PACKED = message(gzip.compress(TEXT), flags=1)
+
+
+async def compressed(body: bytes, *, names_encodings: bool = False) -> Caller:
+    async def answer(request: Request) -> None:
+        request.head(GZIP, (b"x-a", b"1"))
+        for start in range(0, len(body), 1000):
+            await request.send(body[start : start + 1000])
+        request.trailers(OK)
+
+    async with backend(answer) as there, upstream_to(there) as upstream:
+        caller = call(upstream, names_encodings=names_encodings)
+        await caller.end()
+        await nothing_open(upstream)
+        assert (b"grpc-accept-encoding" in there.requests[0].fields) != names_encodings
+        return caller
+
+
+async def test_a_reply_that_is_compressed_unasked_is_opened() -> None:
+    caller = await compressed(PACKED + message(b"plain") + PACKED)
+    assert (caller.head, caller.status) == ([(b"x-a", b"1")], Status(0))
+    assert caller.data == message(TEXT) + message(b"plain") + message(TEXT)
+
+
+async def test_a_reply_that_is_compressed_for_a_caller_that_can_open_it_passes_as_it_is() -> None:
+    caller = await compressed(PACKED, names_encodings=True)
+    assert (caller.head, caller.status, caller.data) == ([GZIP, (b"x-a", b"1")], Status(0), PACKED)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (message(b"no gzip", flags=1), 13),
+        (PACKED[:-1], 13),
+        (message(b"m", flags=2), 13),
+        (message(b"m", flags=0x80), 13),
+        (message(gzip.compress(bytes(MAX_RESPONSE + 1)), flags=1), 8),
+        (struct.pack(">BI", 0, MAX_RESPONSE + 1), 8),
+    ],
+    ids=["corrupt", "cut short", "unknown flag", "trailers", "opens to too much", "too long"],
+)
+async def test_a_compressed_reply_that_cannot_be_opened(body: bytes, code: int) -> None:
+    caller = await compressed(message(b"good") + body)
+    assert caller.status is not None
+    assert caller.status.code == code

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.protocol.status import Status
-from gateway.upstream.h2 import ATTEMPTS, KEPT, LOST
+from gateway.upstream.h2_stream import ATTEMPTS, KEPT, LOST
 from tests.support.backend_http2 import ErrorCodes, Request, SettingCodes, backend, ok, silent
 from tests.support.frames import message
 from tests.unit.upstream.caller import call, nothing_open, upstream_to

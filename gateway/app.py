@@ -254,16 +254,16 @@ class Gateway:
         for bound in self._bound:
             bound.server.close()
         if self._bound:
-            loop = asyncio.get_running_loop()
-            until = loop.time() + self.settings.drain
             self._census.draining = True
             self._server.pre_shutdown()
             self._http2.drain()
             log.info("draining", calls=len(self._census.calls), seconds=self.settings.drain)
-            await self._census.until_empty(self.settings.drain)
+            await self._until_empty(self.settings.drain)
             self._census.end_all(GOING_DOWN, "drain")
-            await self._census.until_empty(LAST_WORDS)
-            await self._http2.until_empty(max(LAST_WORDS, until - loop.time()))
+            await self._until_empty(LAST_WORDS)
+
+    async def _until_empty(self, seconds: float) -> None:
+        await asyncio.gather(self._census.until_empty(seconds), self._http2.until_empty(seconds))
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""

@@ -20,6 +20,7 @@ from gateway.protocol.status import Code, Status
 from gateway.request import Answer
 
 OK: Header = (b":status", b"200")
+SMALL = 16 * 1024  # bytes of an answer for which a call that is over keeps no place
 STALLED = Status(Code.DEADLINE_EXCEEDED, "the request body stopped arriving")
 
 
@@ -43,7 +44,7 @@ class PlainExchange:
         if body:
             self._link.send(self._id, body, end=True)
         if not self._ended:
-            self._link.wants_no_more(self._id)
+            self._link.wants_no_more(self._id, had_body=bool(body))
 
     def headers_received(self, headers: tuple[Header, ...], ended: bool) -> None:
         """Only responses have them."""
@@ -170,19 +171,21 @@ class Exchange:
         head = [OK, *self._reception.reply_head(self._call_head, metadata), SERVER, date()]
         self._link.respond(self._id, head, end=end)
         if end:
-            self._answer_ended()
+            self._answer_ended(had_body=False)
 
     def send(self, data: bytes) -> None:
         self._link.send(self._id, data)
 
     def end(self, trailers: Headers | None = None) -> None:
         self._link.end(self._id, trailers)
-        self._answer_ended()
+        self._answer_ended(had_body=True)
 
-    def _answer_ended(self) -> None:
+    def _answer_ended(self, *, had_body: bool) -> None:
         self._answered = True
+        if self._link.waiting(self._id) <= SMALL:
+            self.call.delivered()  # it costs nothing any more, whether the browser reads it or not
         if not self._ended:
-            self._link.wants_no_more(self._id)
+            self._link.wants_no_more(self._id, had_body=had_body)
             self.resume_reading()  # so that the browser can end it
 
     def abort(self) -> None:

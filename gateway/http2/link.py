@@ -22,7 +22,7 @@ from ngh2 import (
 
 from gateway.http2.errors import NO_ERROR
 from gateway.http2.limits import ACKNOWLEDGED, PATIENCE_SENT, SEND_BUFFER
-from gateway.http2.wire import Wire
+from gateway.http2.wire import Wire, log
 from gateway.protocol.metadata import Header, Headers
 
 GRACE = 1.0  # seconds for the rest of a request that is answered: some clients take a reset for a failure
@@ -105,12 +105,12 @@ class Link(Wire):
             return
         self.flush_soon()
 
-    def wants_no_more(self, stream_id: int) -> None:
+    def wants_no_more(self, stream_id: int, *, had_body: bool) -> None:
         """The answer is complete and the request is not. The stream is told when all of the answer has `left`; a
         peer that does not end its request in time then is reset (section 8.1).
         """
         self._unfinished[stream_id] = None
-        if not self._engine.queued_body_size(stream_id):
+        if had_body and not self._engine.queued_body_size(stream_id):
             self._bare_ends.add(stream_id)
 
     def expect_end(self, stream_id: int) -> None:
@@ -124,6 +124,8 @@ class Link(Wire):
             self._engine.acknowledge_received_data(size, stream_id)
         except NGH2Error:
             return
+        except ValueError as error:  # more than was received: a defect of ours, for which no other stream shall pay
+            log.error("unexpected_error", exc_info=error)
 
     def waiting(self, stream_id: int) -> int:
         """Bytes of a stream that the peer's windows hold back."""

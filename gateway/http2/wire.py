@@ -39,6 +39,7 @@ log = structlog.get_logger("gateway.http2")
 
 PING_TIMEOUT = 20.0  # seconds for the answer to a PING
 CLOSE_TIMEOUT = 5.0  # seconds for the last bytes of a connection that is closed
+MANY = 2**31  # streams: as many as there are, until the peer says how many it allows
 LINGER = 1.0  # seconds for the peer to close its half, when they have left
 
 _GOAWAY = struct.Struct(">HBBBIII")  # length, type, flags and stream of a frame, then the last stream and the reason
@@ -53,7 +54,7 @@ class Wire(asyncio.Protocol):
         """`window`: bytes of all streams together that the peer may send ahead. `keepalive`: seconds of silence."""
         self.heard_at = 0.0  # loop time of the last bytes from the peer
         self.closing = False
-        self.max_streams = 100  # that the peer allows; until it says
+        self.max_streams = MANY  # that the peer allows
         self.last_peer_stream = 0  # the newest that the peer has opened
         self._loop = asyncio.get_running_loop()
         self._server = server
@@ -95,9 +96,11 @@ class Wire(asyncio.Protocol):
             if engine.want_write:
                 self.flush_soon()
         except NGH2Error as error:
-            if not self._server:  # replies that came whole before the fault count
-                self.dispatch(engine.events())
-            self._give_up(error)
+            try:
+                if not self._server:  # replies that came whole before the fault count
+                    self.dispatch(engine.events())
+            finally:
+                self._give_up(error)
 
     def _rest(self) -> None:
         if not self._resting:
@@ -148,7 +151,7 @@ class Wire(asyncio.Protocol):
         if not self.closing and self.missing_window > self._window // 4 * 3:
             self.worn_out()
         if self.closing:
-            if now - self._closed_at >= (CLOSE_TIMEOUT if self.transport.get_write_buffer_size() else LINGER):
+            if now - self._moved_at >= CLOSE_TIMEOUT or (not self._buffered and now - self._closed_at >= LINGER):
                 self.transport.abort()
         elif self._pinged_at is not None:
             if self.heard_at >= self._pinged_at:  # the loop's clock ticks in milliseconds
@@ -162,7 +165,7 @@ class Wire(asyncio.Protocol):
 
     def _look_at_transport(self, now: float) -> None:
         """Bytes that leave a full transport are a sign of life: no ping can leave, and the peer may not be read."""
-        size = self.transport.get_write_buffer_size() if self._stuck else 0
+        size = self.transport.get_write_buffer_size() if self._stuck or self.closing else 0
         if not size or size != self._buffered:
             self._buffered, self._moved_at = size, now
             if size:
@@ -271,7 +274,7 @@ class Wire(asyncio.Protocol):
             self.close(ENHANCE_YOUR_CALM)
             return
         if isinstance(event, SettingsReceived):
-            self.max_streams = self._engine.remote_settings[Setting.MAX_CONCURRENT_STREAMS]
+            self.max_streams = event.settings.get(Setting.MAX_CONCURRENT_STREAMS, self.max_streams)
             self.settings_received()
         elif isinstance(event, GoAwayReceived):
             self.goaway_received()

@@ -118,7 +118,7 @@ def reply_metadata(headers: Iterable[Header]) -> Headers:
     """What of the backend's headers (or trailers) goes to the browser, repeats kept, in order.
 
     Never grpc-status and its like, which are the end of the call, and nothing that no header can carry.
-    Raises WireError RESOURCE_EXHAUSTED when the values have more than MAX_REPLY_METADATA bytes.
+    Raises WireError RESOURCE_EXHAUSTED when they have more than MAX_REPLY_METADATA bytes.
     """
     kept: Headers = []
     for header in headers:
@@ -130,7 +130,7 @@ def reply_metadata(headers: Iterable[Header]) -> Headers:
                 kept += _binary(*header)
             except Error:
                 continue
-    block = b"".join([value for _, value in kept])
+    block = b"".join(chain.from_iterable(kept))
     if len(block) > MAX_REPLY_METADATA:
         raise WireError(Code.RESOURCE_EXHAUSTED, "the backend's metadata are larger than this gateway allows")
     if not is_carried(block):

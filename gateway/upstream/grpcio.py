@@ -200,9 +200,7 @@ class GrpcioStream:
             del request  # a stream may live for hours, its metadata need not
             await (self._relay_unary(rpc) if unary else self._relay(rpc))
         except grpc.aio.AioRpcError as error:
-            if head := error.initial_metadata():
-                self._reply.reply_head(_from_grpc(head))
-            self._finish(error.code(), error.details(), error.trailing_metadata())
+            self._failed(error)
         except WireError as error:
             self._reply.fail(error.status, "bad_frame")
         except asyncio.CancelledError:
@@ -252,6 +250,15 @@ class GrpcioStream:
         if message is not None:
             self._reply.reply_bytes(frame(message))
         self._finish(grpc.StatusCode.OK, None, await rpc.trailing_metadata())  # any other status was raised
+
+    def _failed(self, error: grpc.aio.AioRpcError) -> None:
+        """A unary call that did not end well: grpc.aio raises its status."""
+        try:
+            if head := error.initial_metadata():
+                self._reply.reply_head(_from_grpc(head))
+            self._finish(error.code(), error.details(), error.trailing_metadata())
+        except WireError as too_long:
+            self._reply.fail(too_long.status, "bad_reply")
 
     def _finish(
         self, code: grpc.StatusCode, details: str | None, metadata: Iterable[tuple[str, str | bytes]] | None

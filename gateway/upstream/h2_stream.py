@@ -230,6 +230,8 @@ class H2Stream:
             encoding = next((value for name, value in metadata if name == b"grpc-encoding"), b"")
             if encoding in OPENED:
                 self._reply = self._opened = OpenedReply(self._reply, encoding, self._max_response)
+                if self._paused:
+                    self._opened.pause()
 
     def trailers_received(self, headers: tuple[Header, ...]) -> None:
         if self._over:
@@ -258,8 +260,7 @@ class H2Stream:
         """Only answers leave before their request is complete."""
 
     def closed(self, error: int, by_peer: bool) -> None:
-        if self._debt and self._link is not None:
-            self._link.consumed(self._id, self._debt)
+        self._pay()
         if self._over:
             return
         if error == REFUSED_STREAM and self._kept is not None:

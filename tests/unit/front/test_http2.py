@@ -18,7 +18,7 @@ from gateway.ends import CallHead
 from gateway.front import http2
 from gateway.front.census import Census
 from gateway.front.http2 import BrowserLink, Http2Front
-from gateway.front.http2_stream import Exchange
+from gateway.front.http2_stream import SMALL, Exchange
 from gateway.front.reception import Reception
 from gateway.front.snapshot import FrontSnapshot
 from gateway.http2 import SEND_BUFFER, STREAM_WINDOW
@@ -26,6 +26,7 @@ from gateway.http2.link import GRACE
 from gateway.http2.wire import CLOSE_TIMEOUT, PING_TIMEOUT
 from gateway.permit import Permit, Refusal
 from gateway.policy.cors import CorsPolicy
+from gateway.protocol.frames import frame
 from gateway.protocol.metadata import Header, Headers
 from gateway.protocol.status import Code, Status
 from gateway.request import Answer, RequestHead
@@ -392,17 +393,24 @@ async def test_a_connection_that_is_lost_ends_all_of_its_calls() -> None:
     assert here.front.links == set()
 
 
-async def test_a_call_that_is_answered_before_its_request_ends_counts_until_the_answer_has_left() -> None:
+async def test_a_call_that_is_answered_counts_until_little_of_the_answer_waits() -> None:
     here = await world(settings={SettingCodes.INITIAL_WINDOW_SIZE: 5})
     stream = await here.ask(DO, WEB, body=FRAME, end=False)
     await here.answer()
-    assert (here.peer.body(stream), here.gate.left) == (OK[:5], 0)
+    assert (here.peer.body(stream), here.gate.left) == (OK[:5], 1)
+    large = await here.ask(DO, WEB, body=FRAME, end=False)
+    here.up.replies[-1].reply_bytes(frame(bytes(SMALL)))
+    await here.answer()
+    assert here.gate.left == 1
+    here.peer.open_window(SMALL + 100, large)
+    await here.peer.talk()
+    assert here.gate.left == 2
     here.peer.open_window(100, stream)
     await here.peer.talk()
-    assert (here.peer.body(stream), here.gate.left) == (OK, 1)
+    assert (here.peer.body(stream), here.gate.left) == (OK, 2)
     await here.tick(GRACE)
     assert here.peer.reset(stream) == ErrorCodes.NO_ERROR
-    assert (here.census.calls, here.gate.left) == (set(), 1)
+    assert (here.census.calls, here.gate.left) == (set(), 2)
 
 
 async def test_a_refusal_by_the_gate() -> None:
@@ -711,6 +719,7 @@ async def test_a_goodbye_that_is_not_taken_is_cut_off() -> None:
     here.peer.transport.full = True  # the goodbye is what fills it
     here.peer.transport.buffered = 300_000
     here.link.close()
+    await here.tick(0)
     await here.tick(CLOSE_TIMEOUT - 0.5)
     assert not here.peer.transport.aborted
     await here.tick(0.5)

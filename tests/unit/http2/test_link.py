@@ -309,7 +309,7 @@ async def test_a_request_that_nobody_waits_for_is_reset_after_a_grace() -> None:
     link, peer = await serving()
     stream, recorder = await asked(link, peer, end=False)
     link.end(stream, [(b"grpc-status", b"0")])
-    link.wants_no_more(stream)
+    link.wants_no_more(stream, had_body=True)
     await peer.talk()
     left_at = link.now
     assert peer.ended(stream)
@@ -328,7 +328,7 @@ async def test_a_request_that_ends_within_the_grace_is_not_reset() -> None:
     link, peer = await serving()
     stream, recorder = await asked(link, peer, end=False)
     link.end(stream)
-    link.wants_no_more(stream)
+    link.wants_no_more(stream, had_body=True)
     await peer.talk()
     peer.send(stream, b"", end=True)
     await peer.talk()
@@ -342,7 +342,7 @@ async def test_an_answer_has_left_when_the_peers_windows_have_let_it() -> None:
     link, peer = await serving({SettingCodes.INITIAL_WINDOW_SIZE: 2})
     stream, recorder = await asked(link, peer, end=False)
     link.send(stream, b"abc", end=True)
-    link.wants_no_more(stream)
+    link.wants_no_more(stream, had_body=True)
     await peer.talk()
     assert recorder.heard == []
     link.tick(link.now + 10 * GRACE)

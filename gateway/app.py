@@ -263,7 +263,12 @@ class Gateway:
             await self._until_empty(LAST_WORDS)
 
     async def _until_empty(self, seconds: float) -> None:
-        await asyncio.gather(self._census.until_empty(seconds), self._http2.until_empty(seconds))
+        """Return when there is neither a call nor a connection over HTTP/2 any more, or after `seconds`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (self._census.calls or self._http2.links) and (left := until - loop.time()) > 0:
+            await self._census.until_empty(left)
+            await self._http2.until_empty(until - loop.time())
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""

@@ -122,7 +122,7 @@ class BrowserLink(Link):
 
     def tick(self, now: float) -> None:
         super().tick(now)
-        if self.streams:
+        if self.streams or self._stuck:
             self._used_at = now
             self._look_for_stalls(now)
         elif now - self._used_at >= (IDLE_TIMEOUT if self._greeted else HANDSHAKE_TIMEOUT):

@@ -33,6 +33,7 @@ SERVER = Configuration(
     max_outbound_ack=1000,  # answers to SETTINGS and PING that the peer does not read
     stream_reset_rate_limit=(1000, 100),
     glitch_rate_limit=(1000, 100),
+    max_send_header_block_length=4 * MAX_HEADER_LIST,  # names of metadata stand twice in an answer (CORS)
 )
 CLIENT = replace(
     SERVER,

@@ -18,7 +18,7 @@ from gateway.upstream.resolver import Address
 CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS are here
 # All calls of a gateway share few connections. Their windows together, not a smaller one of the connection, say what a
 # backend may send ahead: or some readers that stand still would stop the replies of everybody else.
-CONNECTION_WINDOW = 1024 * 1024 * 1024
+CONNECTION_WINDOW = 2**31 - 1  # bytes; as large as it can be
 STUCK_TIMEOUT = 20.0  # seconds for a backend to read something when it must
 LAST_STREAM = 2**30  # of a connection; it is replaced long before its numbers end
 

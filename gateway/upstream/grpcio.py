@@ -214,6 +214,8 @@ class GrpcioStream:
                 self._writer.cancel()
             if self._rpc is not None:
                 self._rpc.cancel()
+                # After a write that failed grpc.aio holds the call for done, and does not tell its core.
+                self._rpc._cython_call.cancel("the call is over")
             self._link.leave()
 
     def _begin(self, request: UpstreamRequest) -> tuple[Any, bool]:

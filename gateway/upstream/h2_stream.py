@@ -287,8 +287,11 @@ class H2Stream:
 
     def _end(self, status: Status, metadata: Headers) -> None:
         self._over = True
-        if self._link is not None and (not self._ended or self._error is not None or self._link.waiting(self._id)):
-            self._link.reset(self._id, NO_ERROR)
+        if self._link is not None:
+            if self._ended and self._error is None:
+                self._link.expect_end(self._id)
+            else:
+                self._link.reset(self._id, NO_ERROR)
         self._reply.reply_end(status, metadata)
 
 

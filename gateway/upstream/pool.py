@@ -70,6 +70,8 @@ class Place:
             self.wake.set()
 
     def lost(self, link: BackendLink) -> None:
+        if link.streams:
+            log.warning("backend_lost", upstream=self._pool.name, address=str(self.address), calls=len(link.streams))
         self._pool.lost(link)
 
     def abandon(self) -> None:
@@ -237,13 +239,14 @@ class Pool:
                     place.problem = str(error)
                     self._fell_short(str(place.address), place.problem)
                 self._give_up_waiting()
-                self._resolve_now.set()
+                if not self.ready:
+                    self._resolve_now.set()
             else:
                 stood_from = loop.time()
                 place.problem = ""
-                self._replace(place, link)
                 if self._context is context:
                     place.wake.clear()  # it was set for the one before
+                self._replace(place, link)
                 await place.wake.wait()
                 if loop.time() - stood_from >= STOOD:
                     delay = BACKOFF

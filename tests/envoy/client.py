@@ -9,17 +9,16 @@ the answer's headers. Last, a call of its own settles what the backend saw: what
 import asyncio
 import ssl
 from asyncio import IncompleteReadError
-from dataclasses import dataclass, field
 
+from tests.envoy import client_http2
 from tests.envoy.backend import Arrival, Backend
 from tests.envoy.configurations import ORIGIN
 from tests.envoy.corpus.case import Case, call, nobody, preflight
+from tests.envoy.exchange import PATIENCE, PROMPT, Exchange
 from tests.envoy.stage import Doors, Stage
 from tests.support.tokens import KeyWorld
 from tests.support.wire import Answer, Wire, connect
 
-PATIENCE = 2.5  # seconds for an answer: no case takes half of it
-PROMPT = 1.0  # seconds for the backend to learn that the client left
 PROBE = preflight("probe", ORIGIN)
 LAST = call("last", "/grpc.health.v1.Health/Check", add=[("x-last", "1")], credentials=nobody)  # public everywhere
 BODILESS = (204, 304)
@@ -27,22 +26,14 @@ BODILESS = (204, 304)
 LEFT = (IncompleteReadError, ConnectionError, BrokenPipeError, ssl.SSLError)
 
 
-@dataclass
-class Exchange:
-    """What came of one request. `how` is whole, cut off, left, no answer, or hung; `connection` kept, closed, stuck."""
-
-    answer: Answer | None = None
-    how: str = "no answer"
-    continued: bool = False  # 100 Continue was said
-    more: list[int] = field(default_factory=list)  # HTTP statuses of further answers
-    connection: str = "closed"
-
-
 async def play(case: Case, stage: Stage, proxy: str) -> tuple[Exchange, list[Arrival]]:
     """What came of the case at one proxy, "gateway" or "envoy", and what the backend saw of it."""
     doors, backend = stage.proxies[case.configuration][proxy], stage.backend
     backend.arrivals = []
-    exchange = await _exchange(case, doors, stage.keys, stage.browser, backend)
+    if case.is_http2:
+        exchange = await client_http2.exchanged(case, doors, stage.keys, stage.authority, backend)
+    else:
+        exchange = await _exchange(case, doors, stage.keys, stage.browser, backend)
     async with asyncio.timeout(2 * PATIENCE):
         # A connection that the case has lost may fail one call more.
         while not any(arrival.value(b"x-last") for arrival in backend.arrivals):

@@ -44,7 +44,7 @@ def _claims(
         for row in rows:
             for at in row.at:
                 if at.names(case) and at.when(gateway, envoy):
-                    for field, pair in at.fields.items():
+                    for field, pair in at.says(case).items():
                         yield row, field, pair
 
 

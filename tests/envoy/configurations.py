@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from gateway.envoy.routes import GRPC_WEB_TYPE
+
 Document = dict[str, Any]
 
 ORIGIN = "http://page.test"
@@ -50,8 +52,15 @@ def anywhere(document: Document) -> None:
     document["authorization"] = {"default": "authenticated"}
 
 
+def native(document: Document) -> None:
+    """As usual. What is rendered for Envoy refuses native gRPC; here it is widened (`WIDENED`), to see the rest."""
+    usual(document)
+
+
+WIDENED = {"native": (GRPC_WEB_TYPE, rf"{GRPC_WEB_TYPE}|application/grpc(?:\+[a-z]+)?")}  # in Envoy's configuration
 CONFIGURATIONS: dict[str, Callable[[Document], None]] = {
     "usual": usual,
     "credentials": credentials,
     "anywhere": anywhere,
+    "native": native,
 }

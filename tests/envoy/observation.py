@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.protocol import text
-from gateway.protocol.metadata import Header
+from gateway.protocol.metadata import Header, Headers
 from gateway.protocol.status import WireError
 from tests.envoy.backend import Arrival
-from tests.envoy.client import Exchange
 from tests.envoy.corpus.case import Case
+from tests.envoy.exchange import Exchange
 from tests.support.wire import Answer
 
 Observation = Mapping[str, str]  # field -> value; a field that is not there was not seen
@@ -41,14 +41,19 @@ def observe(case: Case, exchange: Exchange, arrivals: Sequence[Arrival]) -> Obse
     if case.races == "whether the backend is called":
         arrivals = []
     seen: dict[str, str] = {"backend calls": str(len(arrivals)), "ended": exchange.how}
-    if exchange.how == "whole":
+    if case.is_http2:
+        if exchange.connection != "kept" and exchange.how in ("whole", "no answer"):
+            seen["connection"] = exchange.connection
+    elif exchange.how == "whole":
         seen["connection"] = exchange.connection
+    if exchange.reset:
+        seen["reset"] = exchange.reset
     if exchange.continued:
         seen["100 Continue"] = "said"
     if exchange.more:
         seen["more answers"] = ", ".join(map(str, exchange.more))
     if exchange.answer is not None:
-        seen |= _answer(exchange.answer, exact=any(each.speaks for each in arrivals))
+        seen |= _answer(exchange.answer, exchange.trailers, exact=any(each.speaks for each in arrivals))
     if case.races != "what the backend sees":
         for arrival in arrivals[:1]:
             seen |= _arrival(arrival)
@@ -58,13 +63,13 @@ def observe(case: Case, exchange: Exchange, arrivals: Sequence[Arrival]) -> Obse
 # -- the answer ----------------------------------------------------------------------------------------------------
 
 
-def _answer(answer: Answer, *, exact: bool) -> dict[str, str]:
+def _answer(answer: Answer, trailers: Headers, *, exact: bool) -> dict[str, str]:
     """`exact`: a grpc-message is the backend's. A proxy's own is in words of its own: only that it is there counts."""
     version, _, _ = answer.raw.partition(b" ")
     kind = answer.value("content-type") or "none"
     is_grpc = kind.startswith("application/grpc")
     seen = {"http": str(answer.status), "content-type": kind if is_grpc else kind.partition(";")[0]}
-    if version != b"HTTP/1.1":
+    if version not in (b"HTTP/1.1", b"HTTP/2"):
         seen["version"] = _readable(version)
     seen |= _cors(answer)
     for name in sorted(FIELDS_OF_THEIR_OWN - {b"content-type", b"vary"}):
@@ -72,12 +77,18 @@ def _answer(answer: Answer, *, exact: bool) -> dict[str, str]:
             seen[name.decode()] = ", ".join(values)
     if metadata := [header for header in answer.headers if _is_metadata(header[0])]:
         seen["metadata"] = _fields(metadata)
-    block: list[Header] = []
+    block: Headers = []
     if kind.startswith("application/grpc-web"):
         body, block = _body(answer.body, "-text" in kind)
         seen |= body
-        if others := [header for header in block if header[0] not in STATUS]:
-            seen["trailers"] = _fields(others)
+        if trailers:
+            seen["trailers of HTTP"] = _fields(trailers)
+    elif is_grpc:
+        body, _ = _body(answer.body, is_text=False)
+        seen |= body
+        block = trailers
+    if others := [header for header in block if header[0] not in STATUS]:
+        seen["trailers"] = _fields(others)
     if is_grpc or any(name in STATUS for name, _ in answer.headers):
         seen |= _status(answer.headers, block, exact=exact)
     return seen
@@ -104,7 +115,7 @@ def _cors(answer: Answer) -> dict[str, str]:
     return seen
 
 
-def _body(body: bytes, is_text: bool) -> tuple[dict[str, str], list[Header]]:
+def _body(body: bytes, is_text: bool) -> tuple[dict[str, str], Headers]:
     """The messages, and the block of the last trailer frame."""
     if is_text:
         try:

@@ -87,8 +87,8 @@ def alone(*fields: tuple[str, str], status: str = "200", kind: str | None = "app
 
 
 def page(status: str, body: bytes, *fields: tuple[str, str], kind: str | None = "text/html") -> Script:
-    """An answer that is not gRPC. The body comes later: one in the same segment grpc-core may read before the head."""
-    return (head(*fields, status=status, kind=kind), LATER, Data(body, last=True))
+    """An answer that is not gRPC."""
+    return (head(*fields, status=status, kind=kind), Data(body, last=True))
 
 
 def _pairs(fields: tuple[tuple[str, str], ...] | list[tuple[str, str]]) -> tuple[Header, ...]:

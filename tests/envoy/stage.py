@@ -6,6 +6,7 @@ whose turn it is.
 
 import contextlib
 import json
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -17,13 +18,14 @@ from gateway.app import Gateway
 from gateway.envoy import render
 from gateway.settings import Settings, parse
 from tests.envoy.backend import Backend
-from tests.envoy.configurations import CONFIGURATIONS, Document
+from tests.envoy.configurations import CONFIGURATIONS, WIDENED, Document
 from tests.envoy.corpus.scripts import SCRIPTS
 from tests.support.certificates import Authority, authority, leaf, write_pair
 from tests.support.envoy import running_envoy
 from tests.support.tokens import KeyWorld
 
 SERVER_NAME = "backend.test"
+HURRY = re.compile(r"^( *)request_headers_timeout: ", re.MULTILINE)  # a key of each connection manager
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Stage:
 
     keys: KeyWorld
     backend: Backend
-    browser: ssl.SSLContext  # trusts the listeners' certificate
+    authority: Path  # that signs the listeners' certificate
+    browser: ssl.SSLContext  # trusts it, and speaks HTTP/1.1
     proxies: dict[str, dict[str, Doors]]
 
 
@@ -67,12 +70,23 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         settings = {name: parse(text, folder) for name, text in texts.items()}
         proxies: dict[str, dict[str, Doors]] = {name: {} for name in settings}
         for name, each in settings.items():  # first, for a process in which grpc runs does not like to fork
-            envoy = await exits.enter_async_context(running_envoy(render(each).text))
+            envoy = await exits.enter_async_context(running_envoy(_rendered(name, each)))
             proxies[name]["envoy"] = Doors(*envoy.ports)
         for name, each in settings.items():
             proxies[name]["gateway"] = await exits.enter_async_context(_gateway(each))
         browser = ssl.create_default_context(cafile=str(files.ca))
-        yield Stage(keys, backend, browser, proxies)
+        yield Stage(keys, backend, files.ca, browser, proxies)
+
+
+def _rendered(name: str, settings: Settings) -> str:
+    """As rendered, save that Envoy does not wait a second before it closes a connection, and what `WIDENED` says."""
+    text, found = HURRY.subn(r"\1delayed_close_timeout: 0.05s\n\g<0>", render(settings).text)
+    assert found
+    if name in WIDENED:
+        before, after = WIDENED[name]
+        assert before in text
+        text = text.replace(before, after)
+    return text
 
 
 @contextlib.asynccontextmanager

@@ -47,8 +47,9 @@ def _lines() -> Iterator[str]:
     rows = [row for each in TABLE.values() for row in each]
     counts = ", ".join(f"in {sum(row.right is right for row in rows)} {name}" for right, name in VERDICTS.items())
     yield (
-        f"{len(CORPUS)} requests in {len(SECTIONS)} groups go through both, to the same backend. Apart from these "
-        f"{len(rows)} differences both do the same: {counts}. Numbers alone are gRPC statuses: "
+        f"{len(CORPUS)} requests in {len(SECTIONS)} groups go through both, to the same backend, "
+        f"{sum(case.is_http2 for case in CORPUS)} of them over HTTP/2. "
+        f"Apart from these {len(rows)} differences both do the same: {counts}. Numbers alone are gRPC statuses: "
         f"{', '.join(f'{number} {Code(number).name}' for number in SPOKEN)}."
     )
     rest: list[Row] = []

@@ -3,15 +3,16 @@
 import pytest
 
 from tests.envoy.backend import Arrival
-from tests.envoy.client import Exchange
 from tests.envoy.compare import differ, problems
-from tests.envoy.corpus.case import call
+from tests.envoy.corpus.case import OVER_HTTP2, call, chunks, over_http2
 from tests.envoy.differences.row import At, Right, Row, both_reach, fit
+from tests.envoy.exchange import Exchange
 from tests.envoy.observation import Observation, observe
 from tests.envoy.script import message
 from tests.support.wire import Answer
 
 CASE = "calls/one"
+CALL = over_http2(call("one"))
 SEEN = {
     "backend calls": "1",
     "ended": "whole",
@@ -61,6 +62,22 @@ def test_a_row_holds_where_it_says() -> None:
     assert "no row says so" in problems("calls/two", SEEN, SEEN | {"http": "403"}, {"all": [listed]})[0]
 
 
+def test_what_a_row_says_of_a_case_holds_over_http2_save_for_the_connection() -> None:
+    again = f"{CASE}{OVER_HTTP2}"
+    both = {"http": ("200", "403"), "connection": ("kept", "closed")}
+    refused = SEEN | {"http": "403"}
+    assert problems(again, SEEN, refused, {"all": [row(At("calls/*", both))]}) == []
+    assert (
+        "no row says so"
+        in problems(again, SEEN, refused, {"all": [row(At("calls/*", both, but=(f"*{OVER_HTTP2}",)))]})[0]
+    )
+    named = row(At(again, {"connection": ("-", "closed")}))
+    assert "no row says so" in problems(again, SEEN, SEEN | {"connection": "closed"}, {"all": []})[0]
+    assert problems(again, SEEN, SEEN | {"connection": "closed"}, {"all": [named]}) == []
+    assert "says that they differ" in problems(again, SEEN, dict(SEEN), {"all": [named]})[0]
+    assert not named.at[0].names(CASE)
+
+
 def test_two_rows_do_not_say_the_same() -> None:
     at = At("*", {"http": ("200", "403")})
     (told,) = wrong(SEEN, SEEN | {"http": "403"}, row(at), row(at, what="another"))
@@ -105,6 +122,50 @@ def test_messages_and_what_is_wrong_with_them() -> None:
     assert answered(end + end)["trailer frames"] == "2"
     assert answered(b"Q!==", kind=b"application/grpc-web-text")["frames"] == "not base64"
     assert answered(b"AAAAAAFh", kind=b"application/grpc-web-text")["messages"] == "a"
+
+
+def test_native_grpc_ends_with_trailers_of_http_and_grpc_web_has_none() -> None:
+    def seen(kind: bytes) -> Observation:
+        answer = Answer(200, [(b"content-type", kind)], [message(b"a")], b"HTTP/2")
+        return observe(CALL, Exchange(answer, "whole", connection="kept", trailers=[(b"grpc-status", b"5")]), [])
+
+    native = seen(b"application/grpc")
+    assert (native["messages"], native["grpc-status"]) == ("a", "5")
+    assert "trailers of HTTP" not in native
+    web = seen(b"application/grpc-web")
+    assert (web["grpc-status"], web["trailers of HTTP"]) == ("none", "grpc-status: 5")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "seen"),
+    [
+        (Exchange(how="no answer", connection="kept", reset="CANCEL"), {"reset": "CANCEL"}),
+        (Exchange(how="no answer"), {"connection": "closed"}),
+        (Exchange(how="whole"), {"connection": "closed"}),
+        (Exchange(how="whole", connection="kept"), {}),
+        (Exchange(how="cut off"), {}),
+    ],
+)
+def test_a_connection_of_http2_is_told_of_when_it_is_not_kept(exchange: Exchange, seen: dict[str, str]) -> None:
+    assert observe(CALL, exchange, []) == {"backend calls": "0", "ended": exchange.how} | seen
+
+
+def test_a_case_over_http2_says_the_same() -> None:
+    original = call("one", body=chunks(b"ab", b"c"), framed=False, add=[("transfer-encoding", "chunked"), ("X-A", "1")])
+    again = over_http2(original)
+    assert str(again) == f"{original}{OVER_HTTP2}"
+    assert again.fields[:4] == (
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/test.v1.Script/Echo"),
+        (b":authority", b"gateway.test"),
+    )
+    assert again.fields[-1] == (b"x-a", b"1")
+    assert {name for name, _ in again.fields}.isdisjoint({b"host", b"transfer-encoding"})
+    assert again.pieces == (b"ab", b"c")
+    assert over_http2(call("one", body=b"")).pieces == ()
+    assert again.ended
+    assert not over_http2(call("one", body=b"ab", framed=False, add=[("content-length", "9")])).ended
 
 
 def test_what_a_page_may_read_is_what_is_there_and_exposed() -> None:

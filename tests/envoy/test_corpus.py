@@ -14,13 +14,21 @@ from tests.envoy.stage import Stage
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # Whatever differs: none of these reaches a backend through either of the two.
-CLOSED = ("preflights/*", "origins/*", "methods/*", "types/*", "paths//*", "paths/http*")
-CALLS = ("preflights/a call that says it is a preflight", "methods/POST, overridden to GET")
+CLOSED = (
+    "preflights/*", "origins/*", "methods/*", "types/*", "paths//*", "paths/http*",
+    "http2/no :*", "http2/:path *", "http2/:authority *", "native/*foreign*", "native/without a token",
+    "native/without the role",
+)  # fmt: skip
+CALLS = ("preflights/a call that says it is a preflight*", "methods/POST, overridden to GET*")
 
 
 @pytest.mark.parametrize("case", CORPUS, ids=str)
 async def test_they_differ_as_the_table_says(stage: Stage, case: Case) -> None:
     gateway, envoy = [observe(case, *await play(case, stage, proxy)) for proxy in ("gateway", "envoy")]
     assert not (wrong := problems(str(case), gateway, envoy, TABLE)), f"{case}\n" + "\n".join(wrong)
-    if any(fits(pattern, str(case)) for pattern in CLOSED) and str(case) not in CALLS:
+    if _fits_any(CLOSED, case) and not _fits_any(CALLS, case):
         assert (gateway["backend calls"], envoy["backend calls"]) == ("0", "0")
+
+
+def _fits_any(patterns: tuple[str, ...], case: Case) -> bool:
+    return any(fits(pattern, str(case)) for pattern in patterns)

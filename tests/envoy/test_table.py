@@ -13,8 +13,7 @@ ROWS = [row for rows in TABLE.values() for row in rows]
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
 def test_each_row_names_cases_of_the_corpus(row: Row) -> None:
     for at in row.at:
-        patterns = (at.cases,) if isinstance(at.cases, str) else at.cases
-        for pattern in (*patterns, *at.but):
+        for pattern in (*at.patterns, *at.but):
             assert any(fits(pattern, str(case)) for case in CORPUS), f"{pattern!r} names no case: take it out"
         assert any(at.names(str(case)) for case in CORPUS)
 
@@ -22,7 +21,7 @@ def test_each_row_names_cases_of_the_corpus(row: Row) -> None:
 def test_what_reaches_the_backend_through_envoy_alone_is_told_first() -> None:
     for heading, rows in TABLE.items():
         for row in rows:
-            calls = {at.fields.get("backend calls") for at in row.at} - {None}
+            calls = {at.fields["backend calls"] for at in row.at if "0" in at.fields.get("backend calls", ())}
             expected = {BY_ENVOY: {("0", "1")}, BY_GATEWAY: {("1", "0")}}.get(heading, set())
             assert calls <= expected, f"{row.what!r} stands under {heading!r}"
 

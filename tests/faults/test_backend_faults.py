@@ -31,11 +31,20 @@ AT_ONCE = 1.5  # seconds: far less than any time-out, far more than it takes
 Configuration = dict[str, Any]
 
 
-def behind(wire: Relay, change: Callable[[Configuration], None] | None = None) -> Callable[[Configuration], None]:
+@pytest.fixture(params=["h2", "grpcio"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Backends fail in the same way for either client."""
+    return str(request.param)
+
+
+def behind(
+    wire: Relay, transport: str, change: Callable[[Configuration], None] | None = None
+) -> Callable[[Configuration], None]:
     """The backend is reached over `wire` alone."""
 
     def through(configuration: Configuration) -> None:
         upstream = configuration["upstreams"]["demo"]
+        upstream["transport"] = transport
         wire.backend_port = int(upstream["targets"][0].rpartition(":")[2])
         upstream["targets"] = [f"127.0.0.1:{wire.port}"]
         if change is not None:
@@ -51,8 +60,8 @@ async def line() -> AsyncIterator[Relay]:
 
 
 @pytest.fixture
-async def gateway(line: Relay) -> AsyncIterator[RunningGateway]:
-    async with running(behind(line)) as gateway:
+async def gateway(line: Relay, transport: str) -> AsyncIterator[RunningGateway]:
+    async with running(behind(line, transport)) as gateway:
         yield gateway
         await eventually(lambda: gateway.open_calls == 0)
 
@@ -170,7 +179,7 @@ async def test_a_backend_that_is_down(gateway: RunningGateway, line: Relay) -> N
 # --- silent
 
 
-async def test_a_black_hole_swallows_no_deadline(line: Relay) -> None:
+async def test_a_black_hole_swallows_no_deadline(line: Relay, transport: str) -> None:
     async with scripted() as other:
 
         async def answer(requests: Requests, context: Any) -> AsyncIterator[bytes]:
@@ -183,7 +192,7 @@ async def test_a_black_hole_swallows_no_deadline(line: Relay) -> None:
             configuration["upstreams"]["script"] = other.section()
             configuration["authorization"]["default"] = "authenticated"
 
-        async with running(behind(line, change)) as gateway:
+        async with running(behind(line, transport, change)) as gateway:
 
             async def swallowed(path: str) -> None:
                 started = time.monotonic()
@@ -226,7 +235,7 @@ async def test_a_deadline_holds_when_the_wire_freezes(gateway: RunningGateway, l
     [b"HTTP/1.1 400 zqxjk\r\nContent-Length: 5\r\n\r\nzqxjk", b"zqxjk" * 100, b""],
     ids=["HTTP/1.1", "noise", "bye"],
 )
-async def test_a_backend_that_does_not_speak_http2(words: bytes) -> None:
+async def test_a_backend_that_does_not_speak_http2(words: bytes, transport: str) -> None:
     async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)
         writer.close()
@@ -237,6 +246,7 @@ async def test_a_backend_that_does_not_speak_http2(words: bytes) -> None:
     def change(configuration: Configuration) -> None:
         upstream = configuration["upstreams"]["demo"]
         upstream |= {"targets": [f"127.0.0.1:{port}"], "plaintext": True, "allow_insecure_tokens": True}
+        upstream["transport"] = transport
         del upstream["tls"]
 
     try:
@@ -254,8 +264,10 @@ FIRST = ((0, 0), message(b"m"))  # DATA
 
 
 def at(section: Configuration) -> Callable[[Configuration], None]:
+    """Over grpcio; for HTTP/2 of our own these tables are in tests/unit/upstream/test_h2_stream.py."""
+
     def change(configuration: Configuration) -> None:
-        configuration["upstreams"]["demo"] = {"services": ["demo.v1.Demo"], **section}
+        configuration["upstreams"]["demo"] = {"services": ["demo.v1.Demo"], "transport": "grpcio", **section}
 
     return change
 
@@ -287,8 +299,9 @@ async def test_a_backend_that_resets_the_stream(error: int, code: int, begun_alr
 
 
 @pytest.mark.parametrize("wrong", ["server_name", "ca", "no certificate"])
-async def test_a_backend_that_is_not_trusted_or_does_not_trust(wrong: str) -> None:
+async def test_a_backend_that_is_not_trusted_or_does_not_trust(wrong: str, transport: str) -> None:
     def change(configuration: Configuration) -> None:
+        configuration["upstreams"]["demo"]["transport"] = transport
         tls = configuration["upstreams"]["demo"]["tls"]
         if wrong == "server_name":
             tls["server_name"] = "other.demo.internal"

@@ -1,6 +1,7 @@
 """Certificates that are renewed while calls and streams run: nothing fails, and the backend sees the new identity."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,49 @@ from structlog.testing import capture_logs
 from gateway import reload
 from gateway.demo.pb import demo_pb2
 from gateway.demo.pki import Pair, Pki
+from gateway.upstream.backend_link import BackendLink
+from gateway.upstream.grpcio import GrpcioUpstream
+from gateway.upstream.h2 import H2Upstream
 from tests.support.frames import message
-from tests.support.gateway import DEMO, Reply, RunningGateway, eventually, running
+from tests.support.gateway import DEMO, Change, Reply, RunningGateway, eventually, running
 
 OLD, NEW = "gateway.demo.internal", "renewed.demo.internal"
 ADMITTED = (f"DNS:{OLD}", f"DNS:{NEW}")
+
+
+@pytest.fixture(params=["h2", "grpcio"])
+def over(request: pytest.FixtureRequest) -> Change:
+    """The backend is called with either client."""
+
+    def change(configuration: dict[str, Any]) -> None:
+        configuration["upstreams"]["demo"]["transport"] = request.param
+
+    return change
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What the next call of an upstream with one connection is made on."""
+
+    link: Any
+
+    @property
+    def calls(self) -> int:
+        return int(self.link.load if isinstance(self.link, BackendLink) else self.link.calls)
+
+    @property
+    def closed(self) -> bool:
+        """It has said goodbye. grpc's server takes its time to hang up when TLS is closed."""
+        return bool(self.link.closing if isinstance(self.link, BackendLink) else self.link.closed)
+
+
+def connection(gateway: RunningGateway) -> Connection:
+    upstream = gateway.gateway.upstream("demo")
+    if isinstance(upstream, GrpcioUpstream):
+        return Connection(upstream.channels.take())
+    assert isinstance(upstream, H2Upstream)
+    (link,) = upstream.pool.ready
+    return Connection(link)
 
 
 async def who(gateway: RunningGateway) -> str:
@@ -28,8 +67,8 @@ async def count(gateway: RunningGateway, number: int, interval_ms: int) -> Reply
     return await gateway.post(DEMO + "Count", message(demo_pb2.CountRequest(count=number, interval_ms=interval_ms)))
 
 
-async def test_renewed_files_take_effect_under_load_and_nothing_fails() -> None:
-    async with running(admit=ADMITTED) as gateway:
+async def test_renewed_files_take_effect_under_load_and_nothing_fails(over: Change) -> None:
+    async with running(over, admit=ADMITTED) as gateway:
         assert await who(gateway) == ADMITTED[0]
         seen: list[str] = []
         stop = asyncio.Event()
@@ -52,14 +91,16 @@ async def test_renewed_files_take_effect_under_load_and_nothing_fails() -> None:
         assert await who(gateway) == ADMITTED[1]
 
 
-async def test_a_stream_stays_on_the_old_identity_until_it_ends_and_then_the_old_connection_closes() -> None:
-    async with running(admit=ADMITTED) as gateway:
-        channels = gateway.gateway.upstream("demo").channels
-        old = channels.take()
+async def test_a_stream_stays_on_the_old_identity_until_it_ends_and_then_the_old_connection_closes(
+    over: Change,
+) -> None:
+    async with running(over, admit=ADMITTED) as gateway:
+        assert await who(gateway) == ADMITTED[0]
+        old = connection(gateway)
         stream = asyncio.create_task(count(gateway, 20, 50))
         await eventually(lambda: old.calls == 1)
         gateway.world.pki.issue("gateway", NEW)
-        await eventually(lambda: channels.take() is not old, 10)
+        await eventually(lambda: connection(gateway) != old, 10)
         assert await who(gateway) == ADMITTED[1]
         assert old.calls == 1
         assert (await stream).code == 0
@@ -68,10 +109,10 @@ async def test_a_stream_stays_on_the_old_identity_until_it_ends_and_then_the_old
 
 @pytest.mark.parametrize("garbage", ["certificate", "private_key"])
 async def test_a_bad_pair_is_refused_and_alarmed_and_the_old_one_goes_on(
-    garbage: str, monkeypatch: pytest.MonkeyPatch
+    garbage: str, over: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reload, "PATIENCE", 0.1)
-    async with running(admit=ADMITTED) as gateway:
+    async with running(over, admit=ADMITTED) as gateway:
         pair = gateway.world.pki.gateway
         good = {path: path.read_bytes() for path in (pair.certificate, pair.private_key)}
         with capture_logs() as events:

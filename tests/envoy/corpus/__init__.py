@@ -8,11 +8,12 @@ tokens.py      tokens, roles
 wire.py        HTTP methods, paths, content types, bytes that are not quite HTTP
 frames.py      frames, metadata, deadlines
 failures.py    statuses, answers that are not gRPC, streams and connections that end
+http2.py       most of it again over HTTP/2, native gRPC, requests that are malformed there
 """
 
 from dataclasses import replace
 
-from tests.envoy.corpus import calls, failures, frames, preflights, tokens, wire
+from tests.envoy.corpus import calls, failures, frames, http2, preflights, tokens, wire
 from tests.envoy.corpus.case import Case
 
 SECTIONS: dict[str, list[Case]] = {
@@ -34,6 +35,9 @@ SECTIONS: dict[str, list[Case]] = {
     "statuses": failures.STATUSES,
     "answers": failures.NOT_GRPC,
     "endings": failures.ENDINGS,
+    "native": http2.NATIVE,
+    "http2": http2.HTTP2,
 }
-CORPUS = [replace(case, section=section) for section, cases in SECTIONS.items() for case in cases]
+_OWN = [replace(case, section=section) for section, cases in SECTIONS.items() for case in cases]
+CORPUS = [*_OWN, *http2.repeated(_OWN)]
 assert len({str(case) for case in CORPUS}) == len(CORPUS), "two cases have one name"

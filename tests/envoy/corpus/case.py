@@ -4,10 +4,10 @@ Rule: a case is data. What only the day knows, tokens, is filled in when it is p
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from gateway.protocol.metadata import Header
+from gateway.protocol.metadata import Header, Headers
 from tests.envoy.configurations import ORIGIN
 from tests.envoy.script import message
 from tests.support.tokens import KeyWorld, authorization
@@ -15,6 +15,7 @@ from tests.support.tokens import KeyWorld, authorization
 BINARY, TEXT = "application/grpc-web+proto", "application/grpc-web-text+proto"
 SCRIPT = "/test.v1.Script/"
 HELLO = message(b"hello")
+OVER_HTTP2 = " over HTTP/2"  # ends the name of a case that repeats another over HTTP/2
 BROWSER: Mapping[str, str] = {
     "host": "gateway.test",
     "user-agent": "Browser/1.0",
@@ -47,7 +48,9 @@ def subject(**claims: object) -> Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`lines` are the request line and the header lines, joined by `eol`; the credentials follow them."""
+    """`lines` are the request line and the header lines, joined by `eol`; over HTTP/2 `fields` stand in their place,
+    pseudo-headers first. The credentials follow them.
+    """
 
     name: str
     lines: tuple[bytes, ...]
@@ -59,10 +62,18 @@ class Case:
     awaits_continue: bool = False
     leaves: Leave = ""
     races: Race = ""
+    fields: tuple[Header, ...] = ()
+    pieces: tuple[bytes, ...] = ()  # of the body, over HTTP/2
+    ended: bool = True  # over HTTP/2: END_STREAM comes last
+    trailers: tuple[Header, ...] = ()  # of the request, over HTTP/2
     section: str = ""
 
     def __str__(self) -> str:
         return f"{self.section}/{self.name}"
+
+    @property
+    def is_http2(self) -> bool:
+        return bool(self.fields)
 
     @property
     def method(self) -> bytes:
@@ -71,13 +82,17 @@ class Case:
     @property
     def unfinished(self) -> bool:
         """Whether more of the body is announced than is sent."""
-        lengths = [line.partition(b":")[2].strip() for line in self.lines if line.startswith(b"content-length:")]
+        lengths = [value for name, value in map(_field, self.lines[1:]) if name == b"content-length"]
         return len(lengths) == 1 and lengths[0].isdigit() and int(lengths[0]) > len(self.body)
 
     def request(self, keys: KeyWorld) -> tuple[bytes, bytes]:
         """Head and body."""
         credentials = (name + b": " + value for name, value in self.credentials(keys))
         return self.eol.join((*self.lines, *credentials, b"", b"")), self.body
+
+    def block(self, keys: KeyWorld) -> Headers:
+        """Over HTTP/2: the request's header block."""
+        return [*self.fields, *self.credentials(keys)]
 
 
 def call(
@@ -149,3 +164,35 @@ def preflight(
 def chunks(*parts: bytes) -> bytes:
     """A whole body in chunks (RFC 9112, section 7.1)."""
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+def over_http2(case: Case) -> Case:
+    """The same request over HTTP/2 (RFC 9113, section 8.3.1), its chunks as DATA frames."""
+    verb, target, _ = case.lines[0].split(b" ")
+    fields = [(name.lower(), value) for name, value in map(_field, case.lines[1:])]
+    chunked = (b"transfer-encoding", b"chunked")
+    pieces = _unchunked(case.body) if chunked in fields else [case.body]
+    pseudo = [(b":method", verb), (b":scheme", b"https" if case.tls else b"http"), (b":path", target)]
+    pseudo += [(b":authority", value) for name, value in fields if name == b"host"]
+    own = [field for field in fields if field != chunked and field[0] != b"host"]
+    return replace(
+        case,
+        name=case.name + OVER_HTTP2,
+        fields=(*pseudo, *own),
+        pieces=tuple(piece for piece in pieces if piece),
+        ended=not case.unfinished,
+    )
+
+
+def _field(line: bytes) -> Header:
+    name, _, value = line.partition(b":")
+    return name, value.strip()
+
+
+def _unchunked(body: bytes) -> list[bytes]:
+    pieces = []
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        pieces.append(rest[: int(size, 16)])
+        body = rest[int(size, 16) + 2 :]
+    return pieces

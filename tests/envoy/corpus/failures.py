@@ -2,10 +2,10 @@
 
 import base64
 
-from tests.envoy.corpus.case import HELLO, IN_TEXT, Race, call
+from tests.envoy.corpus.case import HELLO, IN_TEXT, call
 from tests.envoy.corpus.scripts import RESETS
 
-LATE = ("InternalError", "Refused", "Cancel")  # Envoy takes a second over each
+LATE = ("InternalError", "Refused", "Cancel")  # each has to be waited for
 
 
 NAMES = [
@@ -18,24 +18,22 @@ NAMES = [
 
 STATUSES = [call(name, name) for name in NAMES]
 
-# grpcio resets the stream as soon as it has seen enough, with the rest of the answer on its way.
-ENOUGH: Race = "what the backend sees"
 NOT_GRPC = [
-    *(call(f"HTTP {code}", f"Http{code}", races=ENOUGH) for code in (400, 401, 403, 404, 418, 429, 500, 502, 503, 504)),
-    call("HTTP 200 and a page", "HttpOk", races=ENOUGH),
-    call("a redirect", "HttpRedirect", races=ENOUGH),
-    call("HTTP 204", "HttpNoContent", races=ENOUGH),
+    *(call(f"HTTP {code}", f"Http{code}") for code in (400, 401, 403, 404, 418, 429, 500, 502, 503, 504)),
+    call("HTTP 200 and a page", "HttpOk"),
+    call("a redirect", "HttpRedirect"),
+    call("HTTP 204", "HttpNoContent"),
     call("HTTP 503 with a grpc-status", "Http503Grpc"),
-    call("no content type", "NoType", races=ENOUGH),
+    call("no content type", "NoType"),
     call("content type of gRPC-Web", "OtherType"),
-    call("HTTP 503, in text mode", "Http503", base64.b64encode(HELLO), change=IN_TEXT, races=ENOUGH),
+    call("HTTP 503, in text mode", "Http503", base64.b64encode(HELLO), change=IN_TEXT),
     call("a message cut short", "Truncated"),
     call("half a prefix", "HalfPrefix"),
     call("garbage", "Garbage"),
     call("a trailer frame from the backend", "FlagTrailer"),
     call("an unknown flag", "FlagUnknown"),
-    call("compressed without an encoding", "FlagCompressed", races=ENOUGH),
-    call("compressed by an encoding nobody knows", "EncodingUnknown", races=ENOUGH),
+    call("compressed without an encoding", "FlagCompressed"),
+    call("compressed by an encoding nobody knows", "EncodingUnknown"),
     call("a message over the limit", "TooLarge"),
     call("a message over the limit after one that is not", "OneThenTooLarge"),
     call("4 GiB announced", "Huge"),

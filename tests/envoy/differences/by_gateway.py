@@ -1,5 +1,6 @@
 """What the gateway lets through to the backend and Envoy does not."""
 
+from tests.envoy.differences.patterns import AGAIN, RESET_BY_ENVOY
 from tests.envoy.differences.row import At, Fields, Right, Row
 
 GATEWAY, ENVOY, BOTH = Right.GATEWAY, Right.ENVOY, Right.BOTH
@@ -8,6 +9,24 @@ CALL_REFUSED: Fields = {"backend calls": ("1", "0"), "messages": ("*", "-")}
 AS_HTTP: Fields = {**CALL_REFUSED, "grpc-status": ("0", "-")}
 
 ROWS = (
+    Row(
+        what="Native gRPC (`application/grpc`) over HTTP/2",
+        gateway="is served, as gRPC-Web is",
+        envoy="200 with 2: what is rendered for it takes gRPC-Web only",
+        why="`grpcweb-gateway envoy` warns of it. With a route for it Envoy does what is told of native gRPC below.",
+        right=GATEWAY,
+        source="gateway.yaml, `listeners[].http2`",
+        at=(
+            At(
+                "native/where Envoy has no route for it",
+                {
+                    **CALL_REFUSED,
+                    "grpc-status": ("0", "2 (in the headers)"),
+                    "grpc-message": ("-", "there (in the headers)"),
+                },
+            ),
+        ),
+    ),
     Row(
         what="HTTP/1.0",
         gateway="answers, without chunks",
@@ -49,6 +68,10 @@ ROWS = (
                     "content-type": ("application/grpc-web*", "text/plain"),
                     "connection": ("kept", "closed"),
                 },
+            ),
+            At(
+                "native/a parameter",
+                {**AS_HTTP, "http": ("200", "415"), "content-type": ("application/grpc", "text/plain")},
             ),
         ),
     ),
@@ -117,8 +140,8 @@ ROWS = (
     ),
     Row(
         what="More than 100 headers",
-        gateway="takes 128",
-        envoy="431",
+        gateway="takes 128, over HTTP/2 256",
+        envoy="431; RST_STREAM over HTTP/2",
         why="A limit.",
         right=BOTH,
         source="RFC 6585, section 5",
@@ -133,7 +156,9 @@ ROWS = (
                     "access-control-expose-headers": ("*", "-"),
                     "connection": ("kept", "closed"),
                 },
+                but=AGAIN,
             ),
+            At(("metadata/100 headers over HTTP/2", "http2/200 headers"), {**AS_HTTP, **RESET_BY_ENVOY}),
         ),
     ),
 )

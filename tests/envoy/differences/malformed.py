@@ -1,10 +1,13 @@
 """What both refuse because it is not quite HTTP, or before it could be a call."""
 
 from tests.envoy.differences.patterns import (
+    AGAIN,
     AS_A_CALL,
     BAD_HOSTS,
     FRAGMENTS,
+    MALFORMED_HTTP2,
     NO_CORS,
+    RESET_BY_ENVOY,
     TWO_TYPES,
     UNDERSCORES,
     UNPARSED,
@@ -28,12 +31,15 @@ ROWS = (
     ),
     Row(
         what="CONNECT",
-        gateway="405",
-        envoy="400, without CORS headers",
+        gateway="405; 404 over HTTP/2, where it has no path",
+        envoy="400, 403 over HTTP/2; without CORS headers",
         why="No page can send it.",
         right=BOTH,
         source="RFC 9110, section 9.3.6",
-        at=(At("methods/CONNECT", {**NO_CORS, "http": ("405", "400"), "allow": ("POST, OPTIONS", "-")}),),
+        at=(
+            At("methods/CONNECT", {**NO_CORS, "http": ("405", "400"), "allow": ("POST, OPTIONS", "-")}),
+            At("http2/CONNECT", {**NO_CORS, "http": ("404", "403")}),
+        ),
     ),
     Row(
         what="Two content types",
@@ -43,14 +49,15 @@ ROWS = (
         right=BOTH,
         source="RFC 9110, section 5.3",
         at=(
+            At(TWO_TYPES, {"http": ("400", "415")}),
             At(
                 TWO_TYPES,
                 {
                     **UNPARSED,
-                    "http": ("400", "415"),
                     "access-control-allow-origin": ("-", "http://page.test"),
                     "access-control-expose-headers": ("-", "*"),
                 },
+                but=AGAIN,
             ),
         ),
     ),
@@ -77,7 +84,7 @@ ROWS = (
     Row(
         what="Names of headers with an underscore",
         gateway="3, which the page can read",
-        envoy="400 without CORS headers, so that the page sees a network error",
+        envoy="400 without CORS headers, or RST_STREAM over HTTP/2, so that the page sees a network error",
         why="Both refuse what could pass for another name. Envoy does before its filters see the request.",
         right=GATEWAY,
         source="PROTOCOL-WEB: the status of a call is for its client",
@@ -88,19 +95,23 @@ ROWS = (
                     **NO_CORS,
                     "http": ("200", "400"),
                     "content-type": ("application/grpc-web+proto", "text/plain"),
-                    "grpc-status": ("3", "-"),
-                    "grpc-message": ("there", "-"),
                 },
+                but=AGAIN,
+            ),
+            At(UNDERSCORES, {"grpc-status": ("3", "-"), "grpc-message": ("there", "-")}),
+            At(
+                ("metadata/a name with an underscore over HTTP/2", "metadata/a claim's header with an u* over HTTP/2"),
+                RESET_BY_ENVOY,
             ),
         ),
     ),
     Row(
         what="70 KiB of headers",
-        gateway="8, which the page can read",
-        envoy="431 without CORS headers",
-        why="A limit; the same with 200 headers, 400 and 431.",
+        gateway="8, which the page can read; over HTTP/2 the connection is closed",
+        envoy="431 without CORS headers; RST_STREAM over HTTP/2",
+        why="A limit; the same with 200 headers over HTTP/1.1, 400 and 431.",
         right=BOTH,
-        source="RFC 6585, section 5",
+        source="RFC 6585, section 5; RFC 9113, section 10.5.1",
         at=(
             At(
                 "malformed/70 KiB of headers",
@@ -113,6 +124,7 @@ ROWS = (
                 },
             ),
             At("malformed/200 headers", {"http": ("400", "431")}),
+            At("http2/70 KiB of headers", {"connection": ("closed", "-"), "reset": ("-", "INTERNAL_ERROR")}),
         ),
     ),
     Row(
@@ -151,7 +163,7 @@ ROWS = (
         right=BOTH,
         source="RFC 9112, section 3.2",
         at=(
-            At("paths/asterisk", {"http": ("400", "404"), "content-type": ("text/plain", "none")}),
+            At("paths/asterisk", {"http": ("400", "404"), "content-type": ("text/plain", "none")}, but=AGAIN),
             At("malformed/no host", {"content-type": ("text/plain", "none")}),
         ),
     ),
@@ -167,7 +179,47 @@ ROWS = (
                 ("malformed/*", "methods/in lower case", "methods/unknown", "paths/beyond ASCII", "paths/asterisk"),
                 UNPARSED,
                 when=both_refuse,
-                but=(*BAD_HOSTS, "malformed/two hosts", "malformed/host with a path", "malformed/70 KiB of headers"),
+                but=(
+                    *BAD_HOSTS,
+                    *AGAIN,
+                    "malformed/two hosts",
+                    "malformed/host with a path",
+                    "malformed/70 KiB of headers",
+                ),
+            ),
+        ),
+    ),
+    Row(
+        what="A request that is malformed in HTTP/2",
+        gateway="RST_STREAM with PROTOCOL_ERROR",
+        envoy="closes the connection, and with it every other call on it",
+        why="It is an error of the stream, not of the connection.",
+        right=GATEWAY,
+        source="RFC 9113, section 8.1.1",
+        at=(
+            At(
+                MALFORMED_HTTP2,
+                {"reset": ("PROTOCOL_ERROR", "-"), "connection": ("-", "closed")},
+                but=("http2/a value with spaces around",),
+            ),
+        ),
+    ),
+    Row(
+        what="What begins like the preface of HTTP/2 and goes on as HTTP/1.1",
+        gateway="400",
+        envoy="closes the connection",
+        why="It is neither.",
+        right=BOTH,
+        source="RFC 9113, section 3.4",
+        at=(
+            At(
+                "malformed/the preface of HTTP/2",
+                {
+                    "ended": ("whole", "no answer"),
+                    "http": ("400", "-"),
+                    "content-type": ("text/plain", "-"),
+                    "connection": ("closed", "-"),
+                },
             ),
         ),
     ),

@@ -12,12 +12,14 @@ WRONG_PATHS = (
     "roles/closed, behind *",
     "roles/closed, with a parameter",
     "paths//*",
+    "paths/beyond ASCII over HTTP/2",
 )
 QUERIES = ("tokens/in the query", "roles/*, with a query", "paths//*?*")
 FRAGMENTS = ("roles/closed, with a fragment", "paths//*#*", "paths/http*")
 WRONG_METHODS = ("cors/on 405", "methods/*")
 NO_METHODS = ("methods/in lower case", "methods/unknown", "methods/CONNECT", "methods/POST, overridden to GET")
 WRONG_TYPES = ("cors/on 415", "types/*")
+AGAIN = ("* over HTTP/2",)  # the cases of HTTP/1.1 that are played over HTTP/2, too
 TWO_TYPES = ("types/twice the same", "types/two that differ*")
 NATIVE = (
     "types/application/grpc",
@@ -54,11 +56,42 @@ WITHOUT_BODY = (
     "methods/GET without a token",
     "origins/foreign, by GET",
 )
+NO_METHODS_AGAIN = ("methods/in lower case over HTTP/2", "methods/unknown over HTTP/2")
+NATIVE_FOREIGN = ("native/from a foreign page", "native/no origin where one is required")
+MALFORMED_HTTP2 = (
+    "http2/no :*",
+    "http2/:authority *",
+    "http2/:path *",
+    "http2/:status",
+    "http2/a pseudo-header that is none",
+    "http2/extended CONNECT",
+    "http2/a name *",
+    "http2/a value with *",
+    "http2/connection",
+    "http2/transfer-encoding",
+    "http2/keep-alive",
+    "http2/upgrade",
+    "http2/te: gzip",
+    "http2/a length that is no number",
+    "http2/two lengths that differ",
+    "http2/trailers of HTTP with a pseudo-header",
+    "paths/asterisk over HTTP/2",
+)
 AS_A_CALL: Fields = {
     "content-type": ("text/plain", "application/grpc-web+proto"),
     "grpc-message": ("-", "there (in the headers)"),
 }
 NO_CORS: Fields = {
+    "access-control-allow-origin": ("http://page.test", "-"),
+    "access-control-expose-headers": ("*", "-"),
+}
+# Over HTTP/2 Envoy resets the stream where its parser says 400 or 431 over HTTP/1.1.
+RESET_BY_ENVOY: Fields = {
+    "ended": ("whole", "no answer"),
+    "reset": ("-", "INTERNAL_ERROR"),
+    "http": ("200", "-"),
+    "content-type": ("application/grpc-web+proto", "-"),
+    "vary": ("origin", "-"),
     "access-control-allow-origin": ("http://page.test", "-"),
     "access-control-expose-headers": ("*", "-"),
 }

@@ -6,7 +6,9 @@ from tests.envoy.differences.patterns import (
     ENCODED,
     FRAGMENTS,
     NATIVE,
+    NATIVE_FOREIGN,
     NO_METHODS,
+    NO_METHODS_AGAIN,
     ORIGINS,
     OTHER_REASONS,
     QUERIES,
@@ -17,9 +19,14 @@ from tests.envoy.differences.patterns import (
     WRONG_PATHS,
     WRONG_TYPES,
 )
-from tests.envoy.differences.row import At, Right, Row, both_refuse, both_refuse_as_a_call
+from tests.envoy.differences.row import At, Fields, Right, Row, both_refuse, both_refuse_as_a_call
 
 GATEWAY, BOTH = Right.GATEWAY, Right.BOTH
+
+NATIVE_REFUSED: Fields = {
+    "content-type": ("text/plain", "application/grpc"),
+    "grpc-message": ("-", "there (in the headers)"),
+}
 
 ROWS = (
     Row(
@@ -64,6 +71,8 @@ ROWS = (
                     "endings/*",
                     "deadlines/0*",
                     "tokens/in text mode: none",
+                    "native/*",
+                    "http2/*",
                 ),
             ),
             At("preflights/the same without a token", {"connection": ("kept", "closed")}),
@@ -143,7 +152,24 @@ ROWS = (
                 {**AS_A_CALL, "grpc-status": ("-", "2 (in the headers)")},
                 but=(*NO_METHODS, "methods/HEAD"),
             ),
+            At(NO_METHODS_AGAIN, {**AS_A_CALL, "grpc-status": ("-", "2 (in the headers)")}),
             At("methods/HEAD", {"content-type": AS_A_CALL["content-type"], "grpc-status": ("-", "none")}),
+        ),
+    ),
+    Row(
+        what="Native gRPC of a foreign origin, on a path that is none, or by another method",
+        gateway="403, 404, 405 as plain text",
+        envoy="200 with 7, 12, 2 among the headers",
+        why="Clients of gRPC make 7, 12 and 2 of these.",
+        right=BOTH,
+        source="gRPC, http-grpc-status-mapping",
+        at=(
+            At(NATIVE_FOREIGN, {**NATIVE_REFUSED, "http": ("403", "200"), "grpc-status": ("-", "7 (in the headers)")}),
+            At(
+                "native/no path of gRPC",
+                {**NATIVE_REFUSED, "http": ("404", "200"), "grpc-status": ("-", "12 (in the headers)")},
+            ),
+            At("native/by GET", {**NATIVE_REFUSED, "http": ("405", "200"), "grpc-status": ("-", "2 (in the headers)")}),
         ),
     ),
     Row(
@@ -197,11 +223,17 @@ ROWS = (
                     "preflights/null",
                     "preflights/without *",
                     "preflights/two origins",
+                    *NATIVE_FOREIGN,
+                    "native/no path of gRPC",
+                    "native/by GET",
+                    "native/another type *",
+                    "http2/CONNECT",
                 ),
                 {"cache-control": ("no-store", "-")},
                 when=both_refuse,
                 but=(*TWO_TYPES, "methods/in lower case", "methods/unknown"),
             ),
+            At(("types/tw* over HTTP/2", *NO_METHODS_AGAIN), {"cache-control": ("no-store", "-")}),
         ),
     ),
 )

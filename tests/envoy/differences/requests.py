@@ -3,43 +3,51 @@
 from tests.envoy.differences.row import At, Right, Row, both_reach
 
 GATEWAY, BOTH = Right.GATEWAY, Right.BOTH
-TAKES_GZIP = ("frames/the client takes gzip", "frames/the backend compresses")
 
 ROWS = (
     Row(
-        what="`grpc-accept-encoding`",
-        gateway="`identity, deflate, gzip`: grpc-core opens what the backend compresses, browsers get it plain",
-        envoy="what the client says, or `identity`",
-        why="The backend may compress for the gateway, and has to leave it for Envoy.",
+        what="The codec that the request names",
+        gateway="is named to the backend: `application/grpc+proto`",
+        envoy="is not: `application/grpc`",
+        why="Without a codec it is `+proto`, the only one that Envoy's filter knows.",
         right=BOTH,
-        source="PROTOCOL-HTTP2, Message-Accept-Encoding",
+        source="PROTOCOL-HTTP2, Content-Type",
         at=(
             At(
                 "*",
-                {"backend grpc-accept-encoding": ("identity, deflate, gzip", "identity")},
+                {"backend content-type": ("application/grpc+proto", "application/grpc")},
                 when=both_reach,
-                but=TAKES_GZIP,
+                but=("calls/content type without codec", "text/without codec", "native/*"),
             ),
-            At(TAKES_GZIP, {"backend grpc-accept-encoding": ("identity, deflate, gzip", "gzip")}),
         ),
     ),
     Row(
-        what="Messages that the client compressed",
-        gateway="are opened, and sent on plain",
-        envoy="are sent on as they are, with `grpc-encoding`",
-        why="grpcio takes messages plain.",
+        what="Native gRPC that names no `grpc-accept-encoding`, and no `te`",
+        gateway="says `identity` and `trailers` to the backend",
+        envoy="says nothing",
+        why="The gateway takes trailers, whoever asks. Naming no encoding means `identity`.",
         right=BOTH,
-        source="PROTOCOL-HTTP2, Message-Encoding",
+        source="PROTOCOL-HTTP2, Requests",
         at=(
-            At("frames/an encoding, and nothing compressed", {"backend grpc-*": ("-", "grpc-encoding: gzip")}),
             At(
-                "frames/compressed",
-                {
-                    "backend grpc-*": ("-", "grpc-encoding: gzip"),
-                    "backend messages": ("hello", "flag 1: *"),
-                    "messages": ("hello", "flag 1: *"),  # the backend says them again
-                },
+                "native/*",
+                {"backend grpc-accept-encoding": ("identity", "none")},
+                when=both_reach,
+                but=("native/the client takes gzip",),
             ),
+            At("native/without te", {"backend te": ("trailers", "none")}),
+        ),
+    ),
+    Row(
+        what="Trailers of HTTP after a request over HTTP/2",
+        gateway="stay here",
+        envoy="are sent on, `authorization` and `forward_claims` included",
+        why="Requests of gRPC have none, and what nobody has looked at is nothing for a backend.",
+        right=GATEWAY,
+        source="PROTOCOL-HTTP2, Requests",
+        at=(
+            At("http2/trailers of HTTP", {"backend trailers": ("-", "x-late: 1")}),
+            At("http2/trailers of HTTP that name a token", {"backend trailers": ("-", "authorization: *")}),
         ),
     ),
     Row(
@@ -73,7 +81,7 @@ ROWS = (
         ),
     ),
     Row(
-        what="A client that leaves, a deadline that passes",
+        what="A client that leaves, a deadline that passes, a request that turns out to be malformed in HTTP/2",
         gateway="RST_STREAM with CANCEL",
         envoy="RST_STREAM with INTERNAL_ERROR",
         why="CANCEL is how a client says that it cancels. The backend is told at once by both.",
@@ -81,27 +89,16 @@ ROWS = (
         source="PROTOCOL-HTTP2, Errors",
         at=(
             At(
-                ("streams/the client leaves *", "deadlines/it passes *"),
-                {"backend stream": ("reset CANCEL", "reset INTERNAL_ERROR")},
-            ),
-            At("frames/over the limit, announced", {"backend stream": ("reset CANCEL", "reset INTERNAL_ERROR")}),
-        ),
-    ),
-    Row(
-        what="A message of which only a part has come",
-        gateway="waits until it is whole: grpcio sends messages",
-        envoy="is sent on as it comes",
-        why="Bytes are a stream to HTTP/2.",
-        right=BOTH,
-        source="RFC 9113, section 6.1",
-        at=(
-            At(
                 (
-                    "streams/the client leaves in mid-body",
-                    "deadlines/it passes during the body",
+                    "streams/the client leaves *",
+                    "native/the client leaves *",
+                    "deadlines/it passes *",
+                    "native/a deadline that passes",
                     "frames/over the limit, announced",
+                    "http2/a length that is too *",
+                    "http2/trailers of HTTP with a pseudo-header",
                 ),
-                {"backend bytes of no frame": ("-", "*")},
+                {"backend stream": ("reset CANCEL", "reset INTERNAL_ERROR")},
             ),
         ),
     ),

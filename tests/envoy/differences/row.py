@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from tests.envoy.corpus.case import OVER_HTTP2
 from tests.envoy.observation import Observation
 
 ABSENT = "-"  # a field that was not seen
@@ -32,7 +33,7 @@ def always(_gateway: Observation, _envoy: Observation) -> bool:
 
 def both_reach(gateway: Observation, envoy: Observation) -> bool:
     """Both have let the case through to the backend, and what that saw is compared."""
-    return "backend path" in gateway and "backend path" in envoy
+    return "backend path" in gateway and "backend path" in envoy and gateway["backend calls"] == envoy["backend calls"]
 
 
 def envoy_refuses(_gateway: Observation, envoy: Observation) -> bool:
@@ -47,7 +48,7 @@ def both_refuse(gateway: Observation, envoy: Observation) -> bool:
 def both_refuse_as_a_call(gateway: Observation, envoy: Observation) -> bool:
     """The gateway has found it to be a call, and Envoy's answer is one to a call."""
     return both_refuse(gateway, envoy) and all(
-        "application/grpc-web" in each["content-type"] for each in (gateway, envoy)
+        "application/grpc-web" in each.get("content-type", "") for each in (gateway, envoy)
     )
 
 
@@ -65,9 +66,19 @@ class At:
     when: When = always
     but: tuple[str, ...] = ()
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        return (self.cases,) if isinstance(self.cases, str) else self.cases
+
     def names(self, case: str) -> bool:
-        patterns = (self.cases,) if isinstance(self.cases, str) else self.cases
-        return any(fits(pattern, case) for pattern in patterns) and not any(fits(each, case) for each in self.but)
+        """What is said of a case holds for the same over HTTP/2."""
+        return _any_fits(self.patterns, case) and not _any_fits(self.but, case)
+
+    def says(self, case: str) -> Fields:
+        """Of a case that it names. What HTTP/1.1 makes of the connection says nothing of HTTP/2."""
+        if case.endswith(OVER_HTTP2) and not any(each.endswith(OVER_HTTP2) for each in self.patterns):
+            return {field: pair for field, pair in self.fields.items() if field != "connection"}
+        return self.fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,11 @@ class Row:
     right: Right
     source: str
     at: tuple[At, ...]
+
+
+def _any_fits(patterns: tuple[str, ...], case: str) -> bool:
+    names = {case, case.removesuffix(OVER_HTTP2)}
+    return any(fits(pattern, name) for pattern in patterns for name in names)
 
 
 def fits(pattern: str, text: str) -> bool:

@@ -85,6 +85,7 @@ class Exchange:
         self._ready: list[bytes] = []
         self._ready_size = 0
         self._ended = False
+        self._cut_off = False  # in place of that
         self._reply_paused = False
         self._news: asyncio.Future[None] | None = None
         self._readable: asyncio.Event | None = None
@@ -130,8 +131,8 @@ class Exchange:
 
     def abort(self) -> None:
         """Without its last chunk the answer is visibly incomplete (RFC 9112, section 8)."""
-        if (transport := self._request.transport) is not None:
-            transport.abort()
+        self._cut_off = True
+        self._wake()
 
     def pause_reading(self) -> None:
         if self._readable is None:
@@ -187,6 +188,8 @@ class Exchange:
                 for piece in _slices(self._take()):
                     await self._moving(response.write(piece), len(piece))
                 self._resume_reply()
+            elif self._cut_off:
+                raise ConnectionResetError("the reply broke off")  # what was written leaves, then the connection closes
             else:
                 await self._wait_for_news()
         *slices, last = _slices(self._take())

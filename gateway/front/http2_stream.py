@@ -189,7 +189,7 @@ class Exchange:
             self.resume_reading()  # so that the browser can end it
 
     def abort(self) -> None:
-        self._link.reset(self._id, INTERNAL_ERROR)
+        self._link.cut_off(self._id, INTERNAL_ERROR)
 
     def pause_reading(self) -> None:
         self._held = True

@@ -105,6 +105,11 @@ class Link(Wire):
             return
         self.flush_soon()
 
+    def cut_off(self, stream_id: int, error: int) -> None:
+        """Reset a stream when what can leave of it has left; a reset overtakes what waits."""
+        self.flush_soon()
+        self._loop.call_soon(self.reset, stream_id, error)
+
     def wants_no_more(self, stream_id: int, *, had_body: bool) -> None:
         """The answer is complete and the request is not. The stream is told when all of the answer has `left`; a
         peer that does not end its request in time then is reset (section 8.1).

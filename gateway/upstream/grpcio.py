@@ -44,6 +44,8 @@ CORE_DETAILS = re.compile(
 
 CORE_CODES = frozenset((Code.CANCELLED, Code.UNKNOWN, Code.RESOURCE_EXHAUSTED, Code.INTERNAL, Code.UNAVAILABLE))
 
+OVER = "the call is over"  # to grpc-core, which asks for a reason
+
 GrpcMetadata = tuple[tuple[str, str | bytes], ...]
 
 
@@ -215,7 +217,7 @@ class GrpcioStream:
             if self._rpc is not None:
                 self._rpc.cancel()
                 # After a write that failed grpc.aio holds the call for done, and does not tell its core.
-                self._rpc._cython_call.cancel("the call is over")
+                self._rpc._cython_call.cancel(OVER)
             self._link.leave()
 
     def _begin(self, request: UpstreamRequest) -> tuple[Any, bool]:

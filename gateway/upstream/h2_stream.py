@@ -288,10 +288,10 @@ class H2Stream:
     def _end(self, status: Status, metadata: Headers) -> None:
         self._over = True
         if self._link is not None:
-            if self._ended and self._error is None:
-                self._link.expect_end(self._id)
-            else:
+            if not self._ended or self._error is not None or self._link.waiting(self._id):
                 self._link.reset(self._id, NO_ERROR)
+            else:
+                self._link.expect_end(self._id)
         self._reply.reply_end(status, metadata)
 
 

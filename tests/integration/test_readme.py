@@ -34,7 +34,7 @@ from gateway.front import http2 as front
 from gateway.settings import Settings, parse
 from gateway.settings.kind import NotYet
 from gateway.settings.outline import sections
-from gateway.upstream import h2, pool
+from gateway.upstream import h2_stream, pool
 from tests.support.backends import GRPC_HEAD, HEADERS, HEADERS_END, block, raw_http2, scripted
 from tests.support.certificates import authority, leaf, write_pair
 from tests.support.envoy import require_envoy
@@ -415,7 +415,7 @@ def test_the_numbers_of_http2_are_those_of_the_code() -> None:
         f"every {pool.RESOLVE_INTERVAL:g} seconds",
         f"after {pool.BACKOFF:g} seconds at first, then by and by up to {pool.BACKOFF_MOST:g}.",
         f"{pool.MAX_WAITING:,} calls may, more get 14",
-        f"is sent {'once ' * (h2.ATTEMPTS - 1)}more, if it has no more than {h2.KEPT >> 10} KiB",
+        f"is sent {'once ' * (h2_stream.ATTEMPTS - 1)}more, if it has no more than {h2_stream.KEPT >> 10} KiB",
         f"no answer comes within {http2.wire.PING_TIMEOUT:g} seconds",
     ):
         assert number in told

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from gateway.demo.pb import demo_pb2
 from gateway.http2 import SEND_BUFFER, STREAM_WINDOW
+from gateway.upstream import backend_link
 from tests.support import http2
 from tests.support.frames import message, take_apart
 from tests.support.frames_http2 import (
@@ -180,7 +181,10 @@ async def test_a_backend_that_says_nothing_more(
 
 
 @pytest.mark.parametrize("greeting", [b"", settings()[:-1], b"HTTP/1.1 400 Bad Request\r\n\r\n", settings((5, 1))])
-async def test_a_backend_that_never_greets(gateway: RunningGateway, backend: HostileBackend, greeting: bytes) -> None:
+async def test_a_backend_that_never_greets(
+    gateway: RunningGateway, backend: HostileBackend, greeting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend_link, "CONNECT_TIMEOUT", 0.3)
     await backend.turn(nothing, greeting)
     assert await ask(gateway) == ([], 14)
     assert not backend.heard(HEADERS)

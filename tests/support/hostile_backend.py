@@ -10,7 +10,7 @@ import pytest
 
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Status
-from gateway.upstream import backend_link, pool
+from gateway.upstream import pool
 from gateway.upstream.h2 import H2Upstream
 from tests.support import http2, wire
 from tests.support.frames import take_apart
@@ -109,7 +109,7 @@ async def hostile_backend(behave: Behaviour) -> AsyncIterator[HostileBackend]:
 
 @contextlib.asynccontextmanager
 async def gateway_before(backend: HostileBackend) -> AsyncIterator[RunningGateway]:
-    """Connects again at once, and waits for nothing long."""
+    """Connects again at once."""
 
     def change(configuration: dict[str, Any]) -> None:
         configuration["upstreams"]["evil"] = backend.section("evil.v1.Evil")
@@ -118,7 +118,6 @@ async def gateway_before(backend: HostileBackend) -> AsyncIterator[RunningGatewa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "BACKOFF", 0.01)
         patch.setattr(pool, "BACKOFF_MOST", 0.02)
-        patch.setattr(backend_link, "CONNECT_TIMEOUT", 0.3)
         async with running(change) as gateway:
             yield gateway
 

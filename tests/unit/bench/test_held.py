@@ -1,6 +1,7 @@
 """Streams that are held open: none that never began, ended, or went on."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,15 +17,19 @@ CALL = Traffic("/a.B/C", REQUEST, {}, reply=REPLY)
 OPEN = chunked(REPLY)[: -len(b"0\r\n\r\n")]
 
 
-def hold(url: str, ended: "asyncio.Event | None" = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
-    """Three streams on as many connections; until they are let go, `ended` is awaited."""
+def hold(
+    url: str,
+    meanwhile: Callable[[], Coroutine[None, None, None]] | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> None:
+    """Three streams on as many connections; while they are held, `meanwhile` runs in the loop."""
     with ExitStack() as stack:
         clients = [Http1(url, CALL, Path("no-tls")) for _ in range(3)]
         for client in clients:
             stack.callback(client.link.close)
         with held.held_open(clients, REPLY):
-            if ended is not None and loop is not None:
-                asyncio.run_coroutine_threadsafe(ended.wait(), loop).result(5)
+            if meanwhile is not None and loop is not None:
+                asyncio.run_coroutine_threadsafe(meanwhile(), loop).result(5)
 
 
 async def test_an_idle_stream_is_open_and_silent() -> None:
@@ -71,24 +76,25 @@ async def test_a_stream_without_a_message_is_given_up(monkeypatch: pytest.Monkey
 async def test_a_stream_that_did_not_stay_idle(more: bytes, said: str) -> None:
     """All answer; then one of them says more, or its connection is closed."""
     writers: list[asyncio.StreamWriter] = []
-    done = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(len(REQUEST))
         writers.append(writer)
         writer.write(OPEN)
-        if len(writers) == 3:
-            writers[0].write(more)
-            if not more:
-                writers[0].close()
-            await asyncio.sleep(0.05)  # the bytes have to cross the loopback interface
-            done.set()
+
+    async def go_on() -> None:
+        writers[0].write(more)
+        if not more:
+            writers[0].close()
+        await asyncio.sleep(0.05)  # the bytes have to cross the loopback interface
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        with pytest.raises(BenchError, match=said):
-            await asyncio.to_thread(hold, url, done, asyncio.get_running_loop())
-        for writer in writers:
-            writer.close()
+        try:
+            with pytest.raises(BenchError, match=said):
+                await asyncio.to_thread(hold, url, go_on, asyncio.get_running_loop())
+        finally:
+            for writer in writers:
+                writer.close()

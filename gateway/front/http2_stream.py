@@ -33,7 +33,7 @@ class PlainExchange:
         self._link = link
         self._id = stream_id
         self._ended = ended
-        self._moved = (0, 0.0)
+        self._moved = (0, link.now)
 
     def answer(self, answer: Answer, *, body_wanted: bool) -> None:
         headers: Headers = [(b":status", b"%d" % answer.status), *answer.headers, SERVER, date()]
@@ -101,7 +101,7 @@ class Exchange:
         self._answered = False  # all of the answer is on its way
         self._held = False  # the call takes no more for now
         self._debt = 0  # bytes of the request for which the browser's window stays shut
-        self._moved = (0, 0, 0.0)
+        self._moved = (0, 0, link.now)
         self.call = Call(head, self, snapshot.road)
 
     # -- from the browser ----------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """How much a peer may ask for, and what it is told of that. All of them are security limits.
 
-Rule: who asks for more loses the connection, and nobody else notices.
+Rule: who asks for more loses the connection. A backend's is everybody's, so that its limits are wider.
 """
 
 from dataclasses import replace

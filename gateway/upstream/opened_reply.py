@@ -6,12 +6,11 @@ Rule: while the caller stands still nothing is opened, so that what waits for it
 from collections import deque
 from collections.abc import Iterator
 
+from gateway.call import NOT_GRPC
 from gateway.ends import Reply
 from gateway.protocol.compression import MessageOpener
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status, WireError
-
-NOT_GRPC = Status(Code.INTERNAL, "the backend sent a reply that is not gRPC")
 
 
 class OpenedReply:

@@ -107,8 +107,6 @@ def _limit_obstacles(settings: Settings) -> Iterator[Finding]:
     if limits.rate:
         hint = "Envoy's local_ratelimit or a rate limit service can; add it by hand and leave this out"
         yield Finding(("limits", "rate"), "is not rendered", hint)
-    elif limits.rate_storage != "memory":
-        yield Finding(("limits", "rate_storage"), "is not rendered", "leave it out")
     if limits.max_calls_per_peer is not None:
         yield Finding(("limits", "max_calls_per_peer"), "Envoy does not count calls of one address", "leave it out")
 

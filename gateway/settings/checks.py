@@ -5,14 +5,17 @@ the clear unless it is asked for by name.
 """
 
 from collections.abc import Iterator
+from math import ceil, floor
 
 from gateway.settings.listener import Listener
 from gateway.settings.problem import Finding, Key, spell
 from gateway.settings.quantity import format_duration
+from gateway.settings.rate import parse_rate
 from gateway.settings.root import Settings
 from gateway.settings.target import needs_grpcio
 from gateway.settings.upstream import Upstream
 
+SHORTEST_WINDOW, LONGEST_WINDOW = 0.1, 86400.0  # seconds that a burst is worth: between a clock's grain and a day
 TOKENS = (("auth", "issuers"), ("auth", "introspection"))
 
 
@@ -30,6 +33,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield from _tokens_in_the_clear(("upstreams", name), upstream, settings)
     yield from _services(settings)
     yield from _deadlines(settings)
+    yield from _peers(settings)
+    yield from _rates(settings)
 
 
 def _listener(key: Key, listener: Listener) -> Iterator[Finding]:
@@ -144,6 +149,10 @@ def _transport(key: Key, upstream: Upstream) -> Iterator[Finding]:
     if upstream.balance == "least_request" and (upstream.transport == "grpcio" or foreign is not None):
         hint = "write transport: h2 and targets that it can resolve, or balance: round_robin"
         yield Finding(balance, "grpcio has no least_request", hint, (balance, transport, targets))
+    if upstream.outlier_detection is not None and (upstream.transport == "grpcio" or foreign is not None):
+        outliers = (*key, "outlier_detection")
+        hint = "write transport: h2 and targets that it can resolve, or leave it out"
+        yield Finding(outliers, "needs transport h2", hint, (outliers, transport, targets))
 
 
 def _tokens_in_the_clear(key: Key, upstream: Upstream, settings: Settings) -> Iterator[Finding]:
@@ -180,3 +189,29 @@ def _deadlines(settings: Settings) -> Iterator[Finding]:
     if limits.default_deadline is not None and longest is not None and limits.default_deadline > longest:
         message = f"is longer than max_deadline, {format_duration(longest)}"
         yield Finding(key, message, None, (key, ("limits", "max_deadline")))
+
+
+def _peers(settings: Settings) -> Iterator[Finding]:
+    limits, key = settings.limits, ("limits", "max_calls_per_peer")
+    if limits.max_calls_per_peer is not None and limits.max_calls_per_peer > limits.max_calls:
+        message = f"has no effect: max_calls is {limits.max_calls}"
+        yield Finding(key, message, None, (key, ("limits", "max_calls")))
+
+
+def _rates(settings: Settings) -> Iterator[Finding]:
+    limits = settings.limits
+    rate, storage, failure = ("limits", "rate"), ("limits", "rate_storage"), ("limits", "rate_storage_failure")
+    for index, one in enumerate(limits.rate):
+        key: Key = (*rate, index)
+        if one in limits.rate[:index]:
+            yield Finding(key, f"is the same as {spell((*rate, limits.rate.index(one)))}", "remove one of them")
+        if not SHORTEST_WINDOW <= one.window <= LONGEST_WINDOW:
+            calls, seconds = parse_rate(one.limit)
+            least = ceil(calls * SHORTEST_WINDOW / seconds)
+            most = floor(calls * LONGEST_WINDOW / seconds)
+            message = f"must be from {least} to {most}, which {one.limit} allows in 100ms and in a day"
+            yield Finding((*key, "burst"), message, None, ((*key, "burst"), (*key, "limit")))
+    if limits.rate_storage != "memory" and not limits.rate:
+        yield Finding(storage, "has no effect: no rate is counted", "remove it, or add limits.rate", (storage, rate))
+    if limits.rate_storage == "memory" and limits.rate_storage_failure != "refuse":
+        yield Finding(failure, "has no effect: memory does not fail", "remove it", (failure, storage))

@@ -2,15 +2,18 @@
 
 from typing import Annotated, Literal
 
-from gateway.settings.kind import NotYet, Text
+from pydantic import Field
+
+from gateway.settings.kind import Text
 from gateway.settings.model import Section
 from gateway.settings.quantity import Count, Duration, Size
-from gateway.settings.rate import RATE_PATTERN, STORAGE_PATTERN, read_rate, read_storage
+from gateway.settings.rate import RATE_PATTERN, STORAGE_PATTERN, parse_rate, read_rate, read_storage
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 LONGEST_MESSAGE = 2 * GIB - 1  # grpc-core counts message bytes in an int32
+STORAGES = ("memory", "rediss://:${REDIS_PASSWORD}@cache.internal:6379/0")
 
 
 class Rate(Section):
@@ -23,9 +26,20 @@ class Rate(Section):
     burst: Annotated[int | None, Count(none=True)] = None
     """Calls at once; without it, as many as the limit."""
 
+    @property
+    def most(self) -> int:
+        """Calls at once."""
+        return parse_rate(self.limit)[0] if self.burst is None else self.burst
+
+    @property
+    def window(self) -> float:
+        """Seconds in which the limit allows `most` calls."""
+        calls, seconds = parse_rate(self.limit)
+        return self.most * seconds / calls
+
 
 class Limits(Section):
-    """Security limits; all are per worker."""
+    """Security limits; all are per worker, but for rates that are counted in Redis."""
 
     max_request_message: Annotated[int, Size(1, LONGEST_MESSAGE)] = 4 * MIB
     """Longest message of a request."""
@@ -43,11 +57,13 @@ class Limits(Section):
     """How long a request body, or a reader, may stand still."""
     max_calls: Annotated[int, Count()] = 1000
     """Calls at once."""
-    max_calls_per_peer: Annotated[int | None, Count(none=True), NotYet(None)] = None
-    """Calls at once of one address. Not supported yet."""
+    max_calls_per_peer: Annotated[int | None, Count(none=True)] = None
+    """Calls at once of one address, or of one IPv6 /64."""
     max_connections: Annotated[int, Count()] = 10000
     """Connections at once."""
-    rate: Annotated[tuple[Rate, ...], NotYet(())] = ()
-    """Calls per time. Not supported yet."""
-    rate_storage: Annotated[str, Text(read_storage, STORAGE_PATTERN, ("memory",)), NotYet("memory")] = "memory"
-    """Where rates are counted: memory. A redis:// URL, to share them between replicas, is not supported yet."""
+    rate: tuple[Rate, ...] = ()
+    """Calls per time; a call must be within all of them."""
+    rate_storage: Annotated[str, Text(read_storage, STORAGE_PATTERN, STORAGES), Field(repr=False)] = "memory"
+    """Where rates are counted: memory, or the URL of a Redis, which replicas and workers then share."""
+    rate_storage_failure: Literal["refuse", "allow"] = "refuse"
+    """What becomes of calls while Redis does not answer."""

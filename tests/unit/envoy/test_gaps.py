@@ -108,9 +108,10 @@ def test_what_is_no_obstacle(sections: dict[str, Any]) -> None:
     assert refused(**sections) == []
 
 
-def test_rates_in_a_store_without_rates() -> None:
-    [problem] = refused(limits={"rate_storage": "redis://:hunter2@cache"})
-    assert "limits.rate_storage: is not rendered (hint: leave it out)" in problem
+def test_rates_stop_it_wherever_they_are_counted() -> None:
+    rate = [{"key": "subject", "limit": "1/second"}]
+    [problem] = refused(limits={"rate": rate, "rate_storage": "redis://:hunter2@cache"})
+    assert "limits.rate: is not rendered" in problem
     assert "hunter2" not in problem
 
 

@@ -180,7 +180,8 @@ OBSTACLES: dict[str, Any] = {
     "limits.rate[].key": "peer",
     "limits.rate[].limit": "1/second",
     "limits.rate[].burst": 5,
-    "limits.rate_storage": "redis://cache",
+    "limits.rate_storage": "redis://:hunter2@cache",  # without a rate
+    "limits.rate_storage_failure": "allow",  # without a storage that can fail
     "limits.max_calls_per_peer": 5,
 }
 # What permits something else in the file, and so has no part of its own.

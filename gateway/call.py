@@ -4,7 +4,7 @@ Events come in from the two ends and from the gate; the call acts on two small P
 browser) and `UpstreamStream` (towards the backend). It knows no event loop: its clock is handed to it.
 
     browser ── request_bytes, request_end, cancel ──▶ Call ── send, end, cancel ──▶ UpstreamStream
-    Downstream ◀── send_head, send, end ── Call ◀── reply_head, reply_bytes, reply_end ── backend
+    Downstream ◀── send_head, send, end ── ReplyWriter ◀── Call ◀── reply_head, reply_bytes, reply_end ── backend
 
 | state  | decision        | request bytes | request end | reply head, bytes | reply end | failure*         |
 |--------|-----------------|---------------|-------------|-------------------|-----------|------------------|
@@ -12,27 +12,26 @@ browser) and `UpstreamStream` (towards the backend). It knows no event loop: its
 | OPEN   |                 | walk, forward | half-close  | walk, send        | answer    | answer, cancel   |
 | CLOSED | drop            | drop          | drop        | drop              | drop      | drop             |
 
-To answer is to send the head if it is not sent, the trailer frame (trailers of HTTP for a native call), the end, and to
-be CLOSED.
+To answer is to end the reply with a status (`ReplyWriter`), and to be CLOSED.
 *failure: a deadline, an expired token, a broken frame, a limit. When the browser leaves (`cancel`) there is no answer.
 
 Rules
 - Whatever ends the call closes both ends, once: `_close` is the one door to CLOSED.
-- After classification every outcome is a gRPC status, exactly one, sent last (PROTOCOL-WEB, PROTOCOL-HTTP2). Only a
-  reply that breaks off inside a message is cut off: the client would take a trailer frame for the rest of it.
+- After classification every outcome is a gRPC status, exactly one, sent last (PROTOCOL-WEB, PROTOCOL-HTTP2).
 - Buffers are bounded: bytes held while GATED pause the reader at `HOLD_LIMIT`; later the ends pause each other.
 """
 
 import enum
 
-from gateway.ends import CallHead, Downstream, Roadside, Timer, UpstreamRequest, UpstreamStream
+from gateway.ends import CallHead, Downstream, Roadside, Span, Timer, UpstreamRequest, UpstreamStream
 from gateway.permit import NOBODY, Permit, Refusal, Subject
-from gateway.protocol import text, timeout, trailers
+from gateway.protocol import text
 from gateway.protocol.frames import FrameWalker
-from gateway.protocol.metadata import Header, Headers, forwarded, request_metadata
+from gateway.protocol.metadata import Header, Headers
 from gateway.protocol.status import Code, Status, WireError
+from gateway.reply_writer import NOT_GRPC, ReplyWriter
+from gateway.standstill import Standstill
 
-NOT_GRPC = Status(Code.INTERNAL, "the backend sent a reply that is not gRPC")
 HOLD_LIMIT = 256 * 1024  # bytes of a request body kept while the gate decides
 
 
@@ -46,39 +45,39 @@ class Call:
     """One call. Make it, `start` it, feed it what arrives at the two ends."""
 
     __slots__ = (
-        "_decoder", "_expires_at", "_gate_entered", "_head_sent", "_held", "_held_size", "_moved_at",
-        "_moved_bytes", "_reply_encoded", "_reply_walker", "_request_ended", "_request_walker", "_road", "_state",
-        "_timer", "_upstream", "deadline", "downstream", "ended", "head", "permitted", "reason", "reply_bytes_seen",
-        "request_bytes_seen", "started", "status", "subject",
+        "_decoder", "_expires_at", "_gate_entered", "_held", "_held_size", "_reply", "_request_ended",
+        "_request_walker", "_standstill", "_state", "_timer", "_upstream", "answered", "deadline", "decided",
+        "downstream", "ended", "head", "identity", "permitted", "reason", "request_bytes_seen", "road", "span",
+        "started", "status", "subject",
     )  # fmt: skip
 
     def __init__(self, head: CallHead, downstream: Downstream, road: Roadside) -> None:
         self.head = head
         self.downstream = downstream
         self.started = self.ended = road.stopwatch()
+        self.decided = 0.0  # by the gate, on the same watch; 0: never
+        self.answered = 0.0  # the first that came from the backend; 0: nothing came
         self.deadline: float | None = None
         self.subject: Subject = NOBODY
+        self.identity = ""  # of the client certificate, where that is what let the call in
         self.permitted = False
         self.status: Status | None = None  # of the whole call, once it is over
         self.reason = ""  # why the gateway itself ended it: "token_expired", "deadline", "disconnect", …
         self.request_bytes_seen = 0
-        self.reply_bytes_seen = 0
-        self._road = road
+        self.span: Span | None = None
+        self.road = road
         self._state = State.GATED
         self._upstream: UpstreamStream | None = None
         self._decoder = text.TextDecoder() if head.type.request_text else None
         self._request_walker = FrameWalker(road.limits.max_request_message)
-        self._reply_walker = FrameWalker(road.limits.max_response_message)
+        self._reply = ReplyWriter(downstream, head.type, road.limits.max_response_message)
         self._held: list[bytes] = []
         self._held_size = 0
         self._request_ended = False
-        self._head_sent = False
-        self._reply_encoded = False  # the backend has named an encoding of its messages
         self._gate_entered = False
         self._timer: Timer | None = None
         self._expires_at: float | None = None  # seconds since the epoch
-        self._moved_bytes = -1  # both ways together, when a tick last looked
-        self._moved_at = 0.0  # clock time
+        self._standstill = Standstill()
 
     @property
     def request_messages(self) -> int:
@@ -86,7 +85,11 @@ class Call:
 
     @property
     def reply_messages(self) -> int:
-        return self._reply_walker.messages
+        return self._reply.messages
+
+    @property
+    def reply_bytes_seen(self) -> int:
+        return self._reply.size
 
     @property
     def closed(self) -> bool:
@@ -101,61 +104,49 @@ class Call:
 
     def start(self) -> None:
         """Ask the gate. The deadline counts from here: time spent at the gate is the caller's time."""
+        if self.road.tracer is not None:
+            self.span = self.road.tracer.begin(self.head)
         try:
             self._set_deadline()
         except WireError as error:
             self.fail(error.status, "bad_timeout")
             return
         self._gate_entered = True
-        self._road.gate.decide(self.head, self._decided)
+        self.road.gate.decide(self.head, self._decided)
 
     def _set_deadline(self) -> None:
-        limits = self._road.limits
-        allowed = limits.default_deadline if self.head.timeout is None else timeout.parse(self.head.timeout)
-        if limits.max_deadline is not None and (allowed is None or allowed > limits.max_deadline):
-            allowed = limits.max_deadline
+        allowed = self.road.limits.allowed(self.head.timeout)
         if allowed is not None:
-            self.deadline = self._road.clock.time() + allowed
-            self._timer = self._road.clock.call_at(self.deadline, self._deadline_passed)
+            self.deadline = self.road.clock.time() + allowed
+            self._timer = self.road.clock.call_at(self.deadline, self._deadline_passed)
 
     def _decided(self, decision: Permit | Refusal) -> None:
         if self._state is State.CLOSED:
             return
+        self.decided = self.road.stopwatch()
         self.subject = decision.subject
         if isinstance(decision, Refusal):
             self.fail(decision.status, decision.reason, decision.metadata)
             self.delivered()  # strangers that do not read their refusals keep nobody out
             return
         self.permitted = True
+        self.identity = decision.identity
         try:
-            metadata = self._upstream_metadata(decision)
+            request = UpstreamRequest.of(self.head, decision, self.road, self.deadline)
         except WireError as error:
             self.fail(error.status, "bad_metadata")
             return
+        if self.span is not None:
+            request.metadata = self.span.carried(request.metadata)
         self.head.headers = []  # a stream may live for hours, what it was asked with need not
-        head = self.head
-        request = UpstreamRequest(metadata, self.deadline, head.type.upstream, head.encoding, head.names_encodings)
-        opened = self._road.opener.open(decision, request, self)
+        opened = self.road.opener.open(decision, request, self)
         if isinstance(opened, Status):
             self.fail(opened, "unreachable" if opened.code == Code.UNAVAILABLE else "no_upstream")
             return
         self._upstream = opened
         self._state = State.OPEN
         self._expires_at = decision.expires_at
-        self._moved_at = self._road.clock.time()
         self._release_held()
-
-    def _upstream_metadata(self, permit: Permit) -> Headers:
-        head, road = self.head, self._road
-        metadata = request_metadata(
-            head.headers,
-            stripped=road.stripped,
-            forward_authorization=road.forward_authorization and permit.forward_authorization,
-            max_size=road.limits.max_metadata,
-        )
-        metadata += forwarded(head.peer.encode("ascii", "replace"), head.scheme, head.host)
-        metadata += permit.metadata
-        return metadata
 
     def _release_held(self) -> None:
         held, self._held, self._held_size = self._held, [], 0
@@ -231,26 +222,15 @@ class Call:
 
     def reply_head(self, metadata: Headers) -> None:
         """The backend's response headers, cleaned by `reply_metadata`."""
-        if self._state is State.OPEN and not self._head_sent:
-            self._head_sent = True
-            self._reply_encoded = any(name == b"grpc-encoding" and value != b"identity" for name, value in metadata)
-            self.downstream.send_head(metadata)
+        if self._state is State.OPEN:
+            if not self.answered:
+                self.answered = self.road.stopwatch()
+            self._reply.head(metadata)
 
     def reply_bytes(self, data: bytes) -> None:
         """gRPC frames of the reply, in any chunks."""
-        if self._state is not State.OPEN:
-            return
-        try:
-            self._reply_walker.feed(data)
-        except WireError as error:
-            self.fail(_of_backend(error), "bad_reply")
-            return
-        if not self._head_sent:
-            self.reply_head([])
-        if self._reply_walker.compressed and not self._reply_encoded:
-            self.fail(NOT_GRPC, "bad_reply")
-            return
-        self._send(data)
+        if self._state is State.OPEN and (wrong := self._reply.frames(data)) is not None:
+            self.fail(wrong, "bad_reply")
 
     def reply_end(self, status: Status, metadata: Headers) -> None:
         """The backend is done: its status and its own trailers."""
@@ -258,9 +238,9 @@ class Call:
             return
         self._upstream = None  # it ended by itself: nothing left to cancel
         reason = ""
-        if self._reply_walker.within_frame and not status.code:
+        if self._reply.within_message and not status.code:
             status, metadata, reason = NOT_GRPC, [], "bad_reply"
-        self._answer(status, metadata)
+        self._reply.end(status, metadata)
         self._close(status, reason)
 
     def pause_request(self) -> None:
@@ -279,15 +259,13 @@ class Call:
 
     def tick(self) -> None:
         """About once a second: what need not be kept to the millisecond costs a call no timer of its own."""
-        road = self._road
+        road = self.road
         if self._expires_at is not None and self._expires_at <= road.wall_clock():
             status = Status(Code.UNAUTHENTICATED, "the access token expired during the call")
             self.fail(status, "token_expired_midway")
         elif (idle := road.limits.stream_idle) is not None and self._state is State.OPEN:
             moved = self.request_bytes_seen + self.reply_bytes_seen
-            if moved != self._moved_bytes:
-                self._moved_bytes, self._moved_at = moved, road.clock.time()
-            elif self._moved_at + idle <= road.clock.time():
+            if self._standstill.look(road.clock.time(), moved) >= idle:
                 self.fail(Status(Code.UNAVAILABLE, "the stream was idle for too long"), "stream_idle")
 
     # -- the end -------------------------------------------------------------------------------------------------
@@ -296,37 +274,14 @@ class Call:
         """End the call with a status of the gateway's own; `metadata` joins the response headers, if not too late."""
         if self._state is State.CLOSED:
             return
-        self._answer(status, (), head=list(metadata))
+        self._reply.end(status, (), head=metadata)
         self._close(status, reason)
-
-    def _answer(self, status: Status, metadata: Headers | tuple[Header, ...], head: Headers | None = None) -> None:
-        native = self.head.type.native
-        if native and not self._head_sent:  # Trailers-Only (PROTOCOL-HTTP2): no window holds it back
-            self._head_sent = True
-            self.downstream.send_head([*(head or ()), *trailers.fields(status, metadata)], end=True)
-            return
-        if not self._head_sent:
-            self._head_sent = True
-            self.downstream.send_head(head or [])
-        if native:
-            self.downstream.end(trailers.fields(status, metadata))
-        elif self._reply_walker.within_frame:
-            self.downstream.abort()
-        else:
-            self._send(trailers.encode(status, metadata))
-            self.downstream.end()
-
-    def _send(self, data: bytes) -> None:
-        if self.head.type.reply_text:
-            data = text.encode(data)
-        self.reply_bytes_seen += len(data)
-        self.downstream.send(data)
 
     def _close(self, status: Status, reason: str) -> None:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
-        self.ended = self._road.stopwatch()
+        self.ended = self.road.stopwatch()
         self.status, self.reason = status, reason
         self._held.clear()
         upstream, self._upstream = self._upstream, None
@@ -335,17 +290,10 @@ class Call:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._road.observer.settled(self)
+        self.road.observer.settled(self)
 
     def delivered(self) -> None:
         """The front has nothing of the call any more: only now it no longer counts among `max_calls`."""
         if self._gate_entered:
             self._gate_entered = False
-            self._road.gate.leave()
-
-
-def _of_backend(error: WireError) -> Status:
-    """A broken reply is not the client's fault: INTERNAL, whatever the frame walker calls it, save a size limit."""
-    if error.status.code == Code.RESOURCE_EXHAUSTED:
-        return Status(Code.RESOURCE_EXHAUSTED, "a message of the reply is larger than this gateway allows")
-    return NOT_GRPC
+            self.road.gate.leave(self.head)

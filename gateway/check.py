@@ -8,19 +8,21 @@ import ssl
 from collections.abc import Iterator
 
 from gateway.front.listener import tls_context
+from gateway.observe.tracing import tracing_problems
 from gateway.policy.descriptors import Catalog, DescriptorsError, catalog, unknown_methods
+from gateway.policy.rate_redis import redis_problem
 from gateway.policy.tokens import TokenVerifier
 from gateway.settings import Problem, Settings
 from gateway.settings.problem import Key
 from gateway.upstream.credentials import client_context, load_credentials
-from gateway.upstream.factory import make_channels, make_upstream
+from gateway.upstream.factory import make_channels, make_upstream, uses_h2
 from gateway.upstream.reflection import ReflectionError, reflect
 from gateway.upstream.tls import CertificateError, load_identity, load_trust
 
 
 def run(settings: Settings, *, offline: bool) -> list[Problem]:
     """Everything that a start would find, and, unless `offline`, whether keys and backends can be reached."""
-    problems = [*certificate_problems(settings), *descriptor_file_problems(settings)]
+    problems = [*tracing_problems(settings), *certificate_problems(settings), *descriptor_file_problems(settings)]
     if not offline:
         problems += asyncio.run(_online_problems(settings, [] if problems else list(settings.upstreams)))
     return problems
@@ -44,7 +46,7 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
     for name, upstream in settings.upstreams.items():
         try:
             credentials = load_credentials(upstream)
-            if credentials is not None and upstream.tls is not None:
+            if credentials is not None and upstream.tls is not None and uses_h2(upstream):
                 client_context(credentials, upstream.tls)
         except CertificateError as error:
             yield settings.problem(("upstreams", name, "tls", error.field), error.message, error.hint)
@@ -77,6 +79,16 @@ def rule_problems(settings: Settings, known: Catalog) -> Iterator[Problem]:
         yield settings.problem(key, f"no such method: {name}", f"did you mean {near}?" if near else None)
 
 
+def key_problems(settings: Settings, tokens: TokenVerifier) -> Iterator[Problem]:
+    """Issuers whose keys have not come; `tokens` has been started."""
+    for index, issuer in enumerate(settings.auth.issuers):
+        keys = tokens.key_sets[issuer.issuer]
+        if not keys.ready:
+            hint = "is the issuer up, and its address right, to the last slash?"
+            reason = f": {keys.problem}" if keys.problem else ""
+            yield settings.problem(("auth", "issuers", index, "jwks"), f"no keys came{reason}", hint)
+
+
 async def reflected_catalog(settings: Settings) -> Catalog:
     """What the backends say they have. Raises ReflectionError, DescriptorsError, CertificateError."""
     methods: dict[str, bool] = {}
@@ -87,21 +99,28 @@ async def reflected_catalog(settings: Settings) -> Catalog:
 
 
 async def _online_problems(settings: Settings, names: list[str]) -> list[Problem]:
-    return [*await _key_problems(settings), *await _upstream_problems(settings, names)]
+    return [
+        *await _key_problems(settings),
+        *await _rate_problems(settings),
+        *await _upstream_problems(settings, names),
+    ]
+
+
+async def _rate_problems(settings: Settings) -> list[Problem]:
+    url = settings.limits.rate_storage
+    if url == "memory" or (problem := await redis_problem(url)) is None:
+        return []
+    hint = "is Redis up, is its password right, and may its user run scripts?"
+    return [settings.problem(("limits", "rate_storage"), f"calls cannot be counted at {problem}", hint)]
 
 
 async def _key_problems(settings: Settings) -> list[Problem]:
     tokens = TokenVerifier(settings.auth)
     await tokens.start()
     try:
-        ready = {issuer: keys.ready for issuer, keys in tokens.key_sets.items()}
+        return list(key_problems(settings, tokens))
     finally:
         await tokens.close()
-    return [
-        settings.problem(("auth", "issuers", index, "jwks"), "no keys came", "is the issuer up, and its address right?")
-        for index, issuer in enumerate(settings.auth.issuers)
-        if not ready[issuer.issuer]
-    ]
 
 
 async def _upstream_problems(settings: Settings, names: list[str]) -> list[Problem]:

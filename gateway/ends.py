@@ -3,6 +3,7 @@
 CallHead        what a front knows of a request that is a call
 Downstream      the browser's end; UpstreamStream the backend's, which an Opener opens and which speaks to a Reply
 Gate, Observer  judge a call; see it when it is over
+Tracer, Span    the call in a trace, where the gateway has spans of its own
 Roadside        what all calls of one configuration share
 """
 
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.permit import Permit, Refusal
+from gateway.protocol import timeout
 from gateway.protocol.content_type import CallType
-from gateway.protocol.metadata import Headers
+from gateway.protocol.metadata import Headers, forwarded, request_metadata
 from gateway.protocol.status import Status
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class CallHead:
     encoding: bytes = b"identity"  # of compressed messages (grpc-encoding)
     names_encodings: bool = False  # that it can open (grpc-accept-encoding); browsers' clients can open none
     identities: tuple[str, ...] = ()  # of a verified client certificate: "DNS:ops.internal", "CN:batch"
+    http2: bool = False  # it came over HTTP/2
+    traceparent: bytes | None = None  # raw (W3C Trace Context)
 
 
 @dataclass(slots=True)
@@ -47,6 +51,19 @@ class UpstreamRequest:
     encoding: bytes = b"identity"  # of compressed messages
     names_encodings: bool = False  # the metadata say which ones the caller can open
 
+    @classmethod
+    def of(cls, head: CallHead, permit: Permit, road: "Roadside", deadline: float | None) -> "UpstreamRequest":
+        """What a permitted call asks its backend. Raises WireError: its headers cannot be metadata."""
+        metadata = request_metadata(
+            head.headers,
+            stripped=road.stripped,
+            forward_authorization=road.forward_authorization and permit.forward_authorization,
+            max_size=road.limits.max_metadata,
+        )
+        metadata += forwarded(head.peer.encode("ascii", "replace"), head.scheme, head.host)
+        metadata += permit.metadata
+        return cls(metadata, deadline, head.type.upstream, head.encoding, head.names_encodings)
+
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
@@ -58,6 +75,13 @@ class CallLimits:
     default_deadline: float | None = None
     max_deadline: float | None = None
     stream_idle: float | None = None
+
+    def allowed(self, asked: bytes | None) -> float | None:
+        """Seconds that a call may take which asks for so many (a raw grpc-timeout). None: no end. Raises WireError."""
+        seconds = self.default_deadline if asked is None else timeout.parse(asked)
+        if self.max_deadline is None or (seconds is not None and seconds <= self.max_deadline):
+            return seconds
+        return self.max_deadline
 
 
 class Downstream(Protocol):
@@ -98,13 +122,14 @@ class Opener(Protocol):
     """Opens upstream streams; an unroutable path or a full house is a Status."""
 
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status: ...
+    def name_of(self, path: bytes) -> str: ...  # of the upstream that a path goes to; empty: none
 
 
 class Gate(Protocol):
     """Judges a call: `answer` is called once, at once where everything is known, otherwise later."""
 
     def decide(self, head: CallHead, answer: Callable[[Permit | Refusal], None]) -> None: ...
-    def leave(self) -> None: ...  # once for each `decide`, when the call is refused, or over and delivered
+    def leave(self, head: CallHead) -> None: ...  # once for each `decide`: it is refused, or over and delivered
 
 
 class Timer(Protocol):
@@ -124,6 +149,19 @@ class Observer(Protocol):
     def settled(self, call: "Call") -> None: ...
 
 
+class Span(Protocol):
+    """What traces say of a call: begun with it, ended with it."""
+
+    trace_id: str  # 32 hexadecimal digits
+
+    def carried(self, metadata: Headers) -> Headers: ...  # with the trace context of the span in place of the caller's
+    def end(self, call: "Call") -> None: ...
+
+
+class Tracer(Protocol):
+    def begin(self, head: CallHead) -> Span: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Roadside:
     """What all calls of one configuration share."""
@@ -137,3 +175,4 @@ class Roadside:
     clock: Clock
     wall_clock: Callable[[], float]  # seconds since the epoch, for the expiry of tokens
     stopwatch: Callable[[], float]  # seconds, finer than an event loop's clock, for durations
+    tracer: Tracer | None = None  # None: trace context passes as it came

@@ -16,7 +16,7 @@ class RequestHead:
     peer: str  # address of the client
     scheme: bytes  # b"http" or b"https"
     identities: tuple[str, ...] = ()  # of a verified client certificate: "DNS:ops.internal", "CN:batch"
-    trailers: bool = False  # the answer can end with trailers of HTTP, so that native gRPC may come this way
+    takes_trailers: bool = False  # the answer can end with trailers of HTTP, so that native gRPC may come this way
 
 
 @dataclass(slots=True)

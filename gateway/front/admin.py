@@ -1,39 +1,79 @@
-"""The operator's pages, as an aiohttp application on an address of its own.
+"""The operator's pages, by aiohttp on an address of their own.
 
 Rule: nothing here is for the public, and still nothing here is a secret: /config is redacted.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.front.fields import SERVER_NAME
+from gateway.front.listener import naming
+from gateway.settings import Address
 
-Readiness = Callable[[], Awaitable[Mapping[str, str]]]
+
+class Operated(Protocol):
+    """Whose pages they are."""
+
+    async def readiness(self) -> "Readiness": ...
+    async def metrics(self) -> bytes: ...  # in the text format of Prometheus
+    async def configuration(self) -> Mapping[str, Any]: ...  # that is in use, redacted
 
 
-def admin_application(
-    *, ready: Readiness, config: Callable[[], Mapping[str, Any]], registry: CollectorRegistry
-) -> web.Application:
-    """`ready` gives what is missing, by name; nothing missing is ready."""
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether calls should be sent here."""
 
+    ready: bool
+    missing: Mapping[str, str]  # what is not as it should be, by name; some of it can be done without
+
+
+SHUTTING_DOWN = Readiness(ready=False, missing={"gateway": "shutting down"})
+
+
+class AdminPages:
+    """A site with the pages of one gateway."""
+
+    def __init__(self, gateway: Operated) -> None:
+        self._runner = web.AppRunner(_application(gateway), access_log=None, handle_signals=False, shutdown_timeout=0.5)
+
+    async def listen(self, address: Address) -> None:
+        """Raises StartError."""
+        await self._runner.setup()
+        with naming("admin.bind", address):
+            await web.TCPSite(self._runner, address.host, address.port).start()
+
+    @property
+    def url(self) -> str | None:
+        """None: it does not listen."""
+        if not self._runner.addresses:
+            return None
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{Address(host, port)}"
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+
+def _application(gateway: Operated) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
     async def readyz(_request: web.Request) -> web.Response:
-        missing = await ready()
-        if missing:
-            return web.json_response({"status": "not ready", "missing": dict(missing)}, status=503)
-        return web.json_response({"status": "ready"})
+        readiness = await gateway.readiness()
+        answer: dict[str, Any] = {"status": "ready" if readiness.ready else "not ready"}
+        if readiness.missing:
+            answer["missing"] = dict(readiness.missing)
+        return web.json_response(answer, status=200 if readiness.ready else 503)
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await gateway.metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def configuration(_request: web.Request) -> web.Response:
-        return web.json_response(config())
+        return web.json_response(await gateway.configuration())
 
     async def plain(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Server"] = SERVER_NAME

@@ -2,8 +2,12 @@
 
 import asyncio
 
+import structlog
+
 from gateway.call import Call
 from gateway.protocol.status import Status
+
+log = structlog.get_logger("gateway.front")
 
 
 class Census:
@@ -13,13 +17,16 @@ class Census:
         self.connections = 0
         self.draining = False
         self.calls: set[Call] = set()
-        self._max_connections = max_connections
+        self.max_connections = max_connections
         self._empty: asyncio.Future[None] | None = None
 
     def connected(self) -> bool:
         """One connection more; False: it is one too many. `disconnected` follows either way."""
         self.connections += 1
-        return self.connections <= self._max_connections
+        if self.connections <= self.max_connections:
+            return True
+        log.warning("connection_refused", reason="max_connections")
+        return False
 
     def disconnected(self) -> None:
         self.connections -= 1

@@ -23,13 +23,13 @@ from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a r
 
 from gateway.front.census import Census
 from gateway.front.fields import SERVER_NAME
-from gateway.front.identities import identities_of
+from gateway.peer import Peer
 
 log = structlog.get_logger("gateway.front")
 
 HEAD_TIMEOUT = 75.0  # seconds between two requests, and for the first one to be complete
 MAX_HEAD = 64 * 1024  # bytes of one request head; aiohttp limits each line and how many there are: 2 MiB together
-PATIENCE = 5.0  # seconds that a body which nobody wants is still read, so that the answer arrives
+LINGERING = 5.0  # seconds that a body which nobody wants is still read, so that the answer arrives
 WRITE_BUFFER = 64 * 1024  # bytes that wait for a slow reader; TLS would take 512 KiB before it says so
 PRESENCE = 0.05  # seconds between two looks at a peer from which nothing is read
 LEFT = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere only a reset shows, which poll always tells
@@ -89,6 +89,8 @@ class Written(web.StreamResponse):
 class Connection(web.RequestHandler):
     """A connection; the server that it belongs to counts it."""
 
+    peer: Peer
+
     def __init__(self, server: "Http1Server", loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(server, loop=loop, keepalive_timeout=HEAD_TIMEOUT, **options)
         self._server = server
@@ -98,24 +100,17 @@ class Connection(web.RequestHandler):
         self._head_size = 0  # bytes of a request head that is not complete
         self._body: StreamReader | None = None  # of the last request that the parser found
         self.closing = False  # the answer at hand is the last
-        self.peer = ""
-        self.scheme = b"http"
-        self.identities: tuple[str, ...] = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
+        self.peer = Peer.of(transport)
         self.closing = self._server.census.draining  # its handshake outlasted the beginning of the drain: one answer
         if not self._server.census.connected():
-            log.warning("connection_refused", reason="max_connections")
             self.force_close()
             return
-        peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if isinstance(peername, tuple) else ""  # a Unix socket's
-        if transport.get_extra_info("sslcontext") is not None:
-            self.scheme = b"https"
+        if self.peer.scheme == b"https":
             self.transport.set_write_buffer_limits(WRITE_BUFFER)
-            self.identities = identities_of(transport.get_extra_info("peercert"))
         # aiohttp's own timer, keepalive_timeout, begins with the first answer.
         self._first_timer = self._loop.call_later(HEAD_TIMEOUT, self.force_close)
 
@@ -156,7 +151,7 @@ class Connection(web.RequestHandler):
         elif head_open:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
-                log.info("bad_request", peer=self.peer)
+                log.info("bad_request", peer=self.peer.address)
                 self.force_close()
 
     def _look_at(self, message: object, body: StreamReader) -> None:
@@ -199,7 +194,7 @@ class Connection(web.RequestHandler):
         if status >= 500:
             log.error("unexpected_error", exc_info=exc)
         else:
-            log.info("bad_request", peer=self.peer)
+            log.info("bad_request", peer=self.peer.address)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         response = web.Response(status=status, text="bad request\n" if status < 500 else "internal error\n")
@@ -218,7 +213,7 @@ class Http1Server(web.Server):
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,
-            lingering_time=PATIENCE,
+            lingering_time=LINGERING,
             max_line_size=8190,
             max_field_size=16 * 1024,
             max_headers=128,

@@ -22,7 +22,7 @@ from gateway.ends import CallHead
 from gateway.front.census import Census
 from gateway.front.connection import Connection, Request, Unframed, Written
 from gateway.front.fields import SERVER, SERVER_NAME, date
-from gateway.front.snapshot import FrontSnapshot
+from gateway.front.snapshot import STALLED, FrontSnapshot
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status
 from gateway.request import Answer, RequestHead
@@ -161,7 +161,7 @@ class Exchange:
                 if self._readable is not None:
                     await self._readable.wait()
         except TimeoutError:
-            call.fail(Status(Code.DEADLINE_EXCEEDED, "the request body stopped arriving"), "body_stall")
+            call.fail(STALLED, "body_stall")
         except (ClientPayloadError, ClientConnectionError, web.RequestPayloadError):
             call.fail(Status(Code.INVALID_ARGUMENT, "the request body is malformed"), "bad_body")
         else:
@@ -265,9 +265,9 @@ def _head(request: Request, connection: Connection) -> RequestHead:
         method=request.method,
         target=request.raw_path.encode("utf-8", "surrogateescape"),
         headers=[(name.lower(), value) for name, value in request.raw_headers],
-        peer=connection.peer,
-        scheme=connection.scheme,
-        identities=connection.identities,
+        peer=connection.peer.address,
+        scheme=connection.peer.scheme,
+        identities=connection.peer.identities,
     )
 
 

@@ -10,20 +10,15 @@ Rules
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from gateway.front.census import Census
 from gateway.front.http2_stream import Exchange, PlainExchange
-from gateway.front.identities import identities_of
 from gateway.front.snapshot import FrontSnapshot
 from gateway.http2 import Link
 from gateway.protocol.metadata import Header
 from gateway.request import Answer, RequestHead
 
-log = structlog.get_logger("gateway.front")
-
 CONNECTION_WINDOW = 16 * 1024 * 1024  # bytes of all request bodies of one connection that may be sent ahead
-HANDSHAKE_TIMEOUT = 10.0  # seconds for the peer's first SETTINGS
+GREETING_TIMEOUT = 10.0  # seconds for the peer's first SETTINGS
 IDLE_TIMEOUT = 300.0  # seconds without a stream
 PING_INTERVAL = 30.0  # seconds of silence while streams are open
 DRAIN_NOTICE = 1.0  # seconds for the peer to hear of the drain before streams are refused
@@ -77,23 +72,13 @@ class BrowserLink(Link):
         self._front = front
         self._greeted = False
         self._draining = False
-        self._refusing = False  # new streams
         self._used_at = 0.0  # loop time when a stream was last open
-        self.peer = ""
-        self.scheme = b"http"
-        self.identities: tuple[str, ...] = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._used_at = self.heard_at
         self._front.links.add(self)
-        peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if isinstance(peername, tuple) else ""  # a Unix socket's
-        if transport.get_extra_info("sslcontext") is not None:
-            self.scheme = b"https"
-            self.identities = identities_of(transport.get_extra_info("peercert"))
         if not self._front.census.connected():
-            log.warning("connection_refused", reason="max_connections")
             self.close()
         elif self._front.census.draining:
             self.drain()
@@ -111,7 +96,6 @@ class BrowserLink(Link):
         super().resume_writing()
         if self.wants_to_read:
             self.transport.resume_reading()
-        self.stream_gone()
 
     @property
     def wants_to_read(self) -> bool:
@@ -125,32 +109,19 @@ class BrowserLink(Link):
         if self.streams or self._stuck:
             self._used_at = now
             self._look_for_stalls(now)
-        elif now - self._used_at >= (IDLE_TIMEOUT if self._greeted else HANDSHAKE_TIMEOUT):
+        elif now - self._used_at >= (IDLE_TIMEOUT if self._greeted else GREETING_TIMEOUT):
             self.close()
 
     def worn_out(self) -> None:
         self.drain()
 
     def drain(self) -> None:
-        """Finish what runs, refuse what is new, then close."""
+        """Finish what runs, refuse what is new; the engine closes when both are done."""
         if self._draining:
             return
         self._draining = True
         self.shutdown_notice()
-        self._loop.call_later(DRAIN_NOTICE, self._refuse_more)
-
-    def _refuse_more(self) -> None:
-        self._refusing = True
-        self.goaway()
-        self.stream_gone()
-
-    def stream_gone(self) -> None:
-        if self._refusing and not self.streams:
-            self._loop.call_soon(self._close_drained)
-
-    def _close_drained(self) -> None:
-        if not self.streams and not self._stuck:  # what waits in the transport still has to leave
-            self.close()
+        self._loop.call_later(DRAIN_NOTICE, self.goaway)
 
     def request_received(self, stream_id: int, headers: tuple[Header, ...], ended: bool) -> None:
         snapshot = self._front.snapshot()
@@ -185,16 +156,14 @@ class BrowserLink(Link):
             method=pseudo[b":method"].decode("latin-1"),
             target=pseudo.get(b":path", b""),
             headers=headers,
-            peer=self.peer,
-            scheme=self.scheme,
-            identities=self.identities,
-            trailers=True,
+            peer=self.peer.address,
+            scheme=self.peer.scheme,
+            identities=self.peer.identities,
+            takes_trailers=True,
         )
 
     def _look_for_stalls(self, now: float) -> None:
         stall = self._front.snapshot().body_stall
-        if stall is None:
-            return
         if self.stuck_for(now) >= stall:
             for stream in self.streams.values():
                 stream.stalled()

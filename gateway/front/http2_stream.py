@@ -13,27 +13,26 @@ from collections.abc import Callable
 from gateway.call import Call
 from gateway.ends import CallHead
 from gateway.front.fields import SERVER, date
-from gateway.front.snapshot import FrontSnapshot
+from gateway.front.snapshot import STALLED, FrontSnapshot
 from gateway.http2 import CANCEL, INTERNAL_ERROR, Link
 from gateway.protocol.metadata import Header, Headers
-from gateway.protocol.status import Code, Status
 from gateway.request import Answer
+from gateway.standstill import Standstill
 
 OK: Header = (b":status", b"200")
 SMALL = 16 * 1024  # bytes of an answer for which a call that is over keeps no place
-STALLED = Status(Code.DEADLINE_EXCEEDED, "the request body stopped arriving")
 
 
 class PlainExchange:
     """A stream that is no call: its answer is complete at once, and its body is passed over."""
 
-    __slots__ = ("_ended", "_id", "_link", "_moved")
+    __slots__ = ("_ended", "_id", "_link", "_standstill")
 
     def __init__(self, link: Link, stream_id: int, ended: bool) -> None:
         self._link = link
         self._id = stream_id
         self._ended = ended
-        self._moved = (0, link.now)
+        self._standstill = Standstill()
 
     def answer(self, answer: Answer, *, body_wanted: bool) -> None:
         headers: Headers = [(b":status", b"%d" % answer.status), *answer.headers, SERVER, date()]
@@ -50,7 +49,7 @@ class PlainExchange:
         """Only responses have them."""
 
     def data_received(self, data: bytes, ended: bool) -> None:
-        self._link.consumed(self._id, len(data))
+        """Nobody wants it."""
 
     def trailers_received(self, headers: tuple[Header, ...]) -> None:
         """Nobody waits for them."""
@@ -61,7 +60,7 @@ class PlainExchange:
     def writable(self) -> None:
         """All of the answer is here already."""
 
-    def left(self) -> None:
+    def delivered(self) -> None:
         """Nothing is left to do."""
 
     def closed(self, error: int, by_peer: bool) -> None:
@@ -71,10 +70,7 @@ class PlainExchange:
         """Nothing is left to do."""
 
     def look_for_stall(self, now: float, waiting: int, stall: float, *, excused: bool) -> None:
-        size, since = self._moved
-        if excused or not waiting or waiting != size:
-            self._moved = (waiting, now)
-        elif now - since >= stall:
+        if self._standstill.look(now, waiting, excused=excused or not waiting) >= stall:
             self._link.reset(self._id, CANCEL)
 
     def stalled(self) -> None:
@@ -85,7 +81,7 @@ class Exchange:
     """The browser's end (`Downstream`) of one call."""
 
     __slots__ = (
-        "_answered", "_call_head", "_debt", "_ended", "_held", "_id", "_link", "_moved", "_over", "_reception", "call",
+        "_answered", "_call_head", "_ended", "_id", "_link", "_over", "_reception", "_standstill", "call",
     )  # fmt: skip
 
     def __init__(
@@ -99,9 +95,7 @@ class Exchange:
         self._reception = snapshot.reception
         self._ended = False  # the request
         self._answered = False  # all of the answer is on its way
-        self._held = False  # the call takes no more for now
-        self._debt = 0  # bytes of the request for which the browser's window stays shut
-        self._moved = (0, 0, link.now)
+        self._standstill = Standstill()
         self.call = Call(head, self, snapshot.road)
 
     # -- from the browser ----------------------------------------------------------------------------------------
@@ -111,10 +105,6 @@ class Exchange:
 
     def data_received(self, data: bytes, ended: bool) -> None:
         self.call.request_bytes(data)
-        if self._held:
-            self._debt += len(data)
-        else:
-            self._link.consumed(self._id, len(data))
         if ended:
             self.request_end()
 
@@ -132,13 +122,11 @@ class Exchange:
     def writable(self) -> None:
         self.call.resume_reply()
 
-    def left(self) -> None:
+    def delivered(self) -> None:
         self.call.delivered()
 
     def closed(self, error: int, by_peer: bool) -> None:
         self.lost(processed=True)
-        if self._debt:
-            self._link.consumed(self._id, self._debt)
 
     def lost(self, processed: bool) -> None:
         call = self.call
@@ -149,18 +137,17 @@ class Exchange:
 
     def look_for_stall(self, now: float, waiting: int, stall: float, *, excused: bool) -> None:
         """About once a second; `waiting`: bytes of the reply that the browser has no room for."""
-        seen = self.call.request_bytes_seen
-        last_waiting, last_seen, since = self._moved
+        call = self.call
         unread = waiting > 0 or self._answered  # trailers wait for an open window, too
-        must_move = unread or (not self._ended and not self._held and self.call.within_message)
-        if excused or not must_move or waiting != last_waiting or seen != last_seen:
-            self._moved = (waiting, seen, now)
-        elif now - since >= stall:
-            if unread:
-                self.stalled()
-                self._link.reset(self._id, CANCEL)
-            else:
-                self.call.fail(STALLED, "body_stall")
+        must_move = unread or (not self._ended and not self._link.holds(self._id) and call.within_message)
+        excused = excused or not must_move
+        if self._standstill.look(now, waiting, call.request_bytes_seen, excused=excused) < stall:
+            return
+        if unread:
+            self.stalled()
+            self._link.reset(self._id, CANCEL)
+        else:
+            call.fail(STALLED, "body_stall")
 
     def stalled(self) -> None:
         self.call.cancel("reader_stall")
@@ -192,11 +179,7 @@ class Exchange:
         self._link.cut_off(self._id, INTERNAL_ERROR)
 
     def pause_reading(self) -> None:
-        self._held = True
+        self._link.hold(self._id)
 
     def resume_reading(self) -> None:
-        self._held = False
-        if self._debt:
-            debt, self._debt = self._debt, 0
-            self._link.consumed(self._id, debt)
-            self._link.flush_soon()
+        self._link.release(self._id)

@@ -1,12 +1,22 @@
-"""Listeners: sockets, and the TLS that browsers meet there."""
+"""Listeners: sockets, and the TLS that browsers meet there.
+
+Rule: a socket stays as long as its address does; what serves it is replaced. So a change of TLS loses no connection,
+not even one that waits to be accepted.
+"""
 
 import asyncio
+import contextlib
+import errno
 import socket
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
-from gateway.settings import Listener, ListenerTls
+import structlog
+
+from gateway.errors import StartError
+from gateway.settings import Address, ListenerTls
+
+log = structlog.get_logger("gateway.front")
 
 BACKLOG = 1024
 CLIENT_AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
@@ -14,34 +24,100 @@ HANDSHAKE_TIMEOUT = 5.0  # seconds; until it is over, a connection is not among 
 UNSENT = 128 * 1024  # bytes the kernel holds of what a slow reader has no room for; otherwise megabytes, and it tells
 # of room only when a third of them has gone, so that a reader who moves would seem to stand still
 
+Protocols = Callable[[], asyncio.BaseProtocol]
+Sockets = Sequence[socket.socket]
 
-@dataclass(frozen=True, slots=True)
+
+@contextlib.contextmanager
+def naming(key: str, address: Address) -> Iterator[None]:
+    """Say which key an address comes from when it cannot be bound: StartError in place of OSError."""
+    try:
+        yield
+    except OSError as error:
+        reason = (
+            "it is in use by another process" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+        )
+        raise StartError(f"{key}: cannot listen on {address}: {reason}") from None
+
+
+def bind(address: Address, *, shared: bool = False) -> Sockets:
+    """Sockets for what the address stands for (a name may be several), which do not listen yet. `shared`: others may
+    bind the same. Raises OSError.
+    """
+    sockets: list[socket.socket] = []
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        for family, kind, protocol, _, place in dict.fromkeys(found):
+            sockets.append(one := socket.socket(family, kind, protocol))
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            one.bind(place)
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
 class Bound:
-    """A listener that accepts connections."""
+    """The sockets of a listener, and what serves them."""
 
-    server: asyncio.Server
-    url: str  # scheme, host, and the port as it is
+    def __init__(self, sockets: Sockets) -> None:
+        self._sockets = list(sockets)
+        self._servers: list[asyncio.Server] = []
+        self._secure = False
+
+    @property
+    def url(self) -> str:
+        """Scheme, host, and the port as it is."""
+        host, port = self._sockets[0].getsockname()[:2]
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"{'https' if self._secure else 'http'}://{place}"
+
+    async def serve(self, protocols: Protocols, context: ssl.SSLContext | None) -> None:
+        """Accept connections, from now on like this; those that are there stay as they are. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        secure = context is not None
+        servers = [
+            await loop.create_server(
+                protocols,
+                sock=one.dup(),  # a server closes its own
+                ssl=context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT if secure else None,
+                ssl_shutdown_timeout=2.0 if secure else None,
+            )
+            for one in self._sockets
+        ]
+        before, self._servers = self._servers, servers
+        self._secure = secure
+        for server in before:
+            server.close()
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        for server in self._servers:
+            server.close()
+        for one in self._sockets:
+            one.close()
 
 
-async def listen(settings: Listener, connection: Callable[[], asyncio.BaseProtocol]) -> Bound:
-    """Bind and accept. Raises OSError (the address), ssl.SSLError (files that OpenSSL refuses)."""
-    loop = asyncio.get_running_loop()
-    context = None if settings.tls is None else tls_context(settings.tls, http2=settings.http2)
-    server = await loop.create_server(
-        connection,
-        settings.bind.host,
-        settings.bind.port,
-        ssl=context,
-        backlog=BACKLOG,
-        ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
-        ssl_shutdown_timeout=None if context is None else 2.0,
-    )
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        for listening in server.sockets:  # what is accepted inherits it
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-    host, port = server.sockets[0].getsockname()[:2]
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Bound(server, f"{'http' if context is None else 'https'}://{place}")
+class _Handshake(ssl.SSLObject):
+    """Tells of handshakes that fail, which event loops keep to themselves."""
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            log.info("handshake_failed", problem=getattr(error, "verify_message", None) or error.reason or "unknown")
+            raise
 
 
 def tls_context(settings: ListenerTls, *, http2: bool) -> ssl.SSLContext:
@@ -50,6 +126,7 @@ def tls_context(settings: ListenerTls, *, http2: bool) -> ssl.SSLContext:
     context.minimum_version = (
         ssl.TLSVersion.TLSv1_3 if settings.minimum_version == "TLSv1.3" else ssl.TLSVersion.TLSv1_2
     )
+    context.sslobject_class = _Handshake
     context.load_cert_chain(settings.certificate, settings.private_key)
     context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     context.verify_mode = CLIENT_AUTH[settings.client_auth]

@@ -22,6 +22,8 @@ ONCE = (b"origin", b"host", b"content-type", b"content-encoding")  # they decide
 LISTS = (b"accept", b"grpc-timeout")  # a list is one value (RFC 9110, section 5.3)
 PLAIN_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 NO_STORE: Header = (b"cache-control", b"no-store")
+WEB_ONLY = "the content type is not application/grpc-web or application/grpc-web-text"
+NATIVE_OR_WEB = "the content type is not application/grpc-web, application/grpc-web-text or application/grpc"
 
 
 class RefusalObserver(Protocol):
@@ -82,11 +84,9 @@ class Reception:
         raw_type = fields.get(b"content-type")
         call_type = None
         if raw_type is not None:
-            call_type = content_type.parse(raw_type, fields.get(b"accept"), trailers=head.trailers)
+            call_type = content_type.parse(raw_type, fields.get(b"accept"), trailers=head.takes_trailers)
         if call_type is None:
-            return _refuse(
-                415, "the content type is not application/grpc-web or application/grpc-web-text", "content_type"
-            )
+            return _refuse(415, NATIVE_OR_WEB if head.takes_trailers else WEB_ONLY, "content_type")
         if fields.get(b"content-encoding", b"identity").lower() != b"identity":
             return _refuse(415, "a gRPC-Web request takes no content-encoding", "content_encoding")
         authorization = fields.get(b"authorization")
@@ -103,6 +103,8 @@ class Reception:
             encoding=fields.get(b"grpc-encoding", b"identity"),
             names_encodings=b"grpc-accept-encoding" in fields,
             identities=head.identities,
+            http2=head.takes_trailers,
+            traceparent=fields.get(b"traceparent"),
         )
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from gateway.ends import Roadside
 from gateway.front.reception import Reception
+from gateway.protocol.status import Code, Status
+
+STALLED = Status(Code.DEADLINE_EXCEEDED, "the request body stopped arriving")  # after `body_stall`
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,4 +15,4 @@ class FrontSnapshot:
 
     reception: Reception
     road: Roadside
-    body_stall: float | None  # seconds
+    body_stall: float  # seconds in which a body has to go on, or a reader to take something

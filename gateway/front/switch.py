@@ -8,11 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-import structlog
-
 from gateway.front.census import Census
-
-log = structlog.get_logger("gateway.front")
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FIRST_BYTES_TIMEOUT = 75.0  # seconds; as long as the HTTP/1.1 front waits for a request
@@ -56,7 +52,6 @@ class Switch(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_TIMEOUT, self.drop)
         self._board.waiting.add(self)
         if not self._board.census.connected():
-            log.warning("connection_refused", reason="max_connections")
             self.drop()
 
     def data_received(self, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """One HTTP/2 connection over an asyncio transport, either end of it (RFC 9113): libnghttp2's engine, driven.
 
     transport ── bytes ──▶ Wire ── events ──▶ Link ── headers, data, trailers, closed ──▶ Stream
-    transport ◀── bytes ── Wire ◀──────────── Link ◀── send, end, reset, consumed ─────── Stream
+    transport ◀── bytes ── Wire ◀──────────── Link ◀── send, end, reset, hold, release ── Stream
 
 limits.py   how much a peer may ask for, and what we announce
 errors.py   error codes

@@ -1,6 +1,6 @@
-"""How much a peer may ask for, and what it is told of that. All of them are security limits.
+"""How much a peer may ask for, what it is told of that, and how much waits for it. All of them are security limits.
 
-Rule: who asks for more loses the connection. A backend's is everybody's, so that its limits are wider.
+Rule: a browser that asks for more loses its connection. A backend's is everybody's, so that its limits are wider.
 """
 
 from dataclasses import replace

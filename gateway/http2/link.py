@@ -2,7 +2,7 @@
 
 Rules
 - A stream has no task, future or coroutine: events are calls.
-- Received bytes open the peer's windows again only when the stream says that it has consumed them.
+- Received bytes open the peer's windows again when their stream has taken them, save while it is held.
 - A stream is told when `SEND_BUFFER` of its bytes wait, and again when there is room.
 - A stream may send before it has heard that its peer has reset it: what is for nobody any more is dropped.
 """
@@ -22,7 +22,7 @@ from ngh2 import (
 
 from gateway.http2.errors import NO_ERROR
 from gateway.http2.limits import ACKNOWLEDGED, PATIENCE_SENT, SEND_BUFFER
-from gateway.http2.wire import Wire, log
+from gateway.http2.wire import Wire
 from gateway.protocol.metadata import Header, Headers
 
 GRACE = 1.0  # seconds for the rest of a request that is answered: some clients take a reset for a failure
@@ -33,11 +33,11 @@ class Stream(Protocol):
     """Who is told what happens on one stream."""
 
     def headers_received(self, headers: tuple[Header, ...], ended: bool) -> None: ...  # of a response
-    def data_received(self, data: bytes, ended: bool) -> None: ...  # say `Link.consumed` for it sooner or later
+    def data_received(self, data: bytes, ended: bool) -> None: ...  # acknowledged then, unless `Link.hold` is said
     def trailers_received(self, headers: tuple[Header, ...]) -> None: ...
     def full(self) -> None: ...  # too much waits for the peer
     def writable(self) -> None: ...
-    def left(self) -> None: ...  # all that was sent, as `Link.wants_no_more` asked
+    def delivered(self) -> None: ...  # all that was sent has left, as `Link.wants_no_more` asked
     def closed(self, error: int, by_peer: bool) -> None: ...  # a code of RFC 9113, section 7, and whose it is; the end
     def lost(self, processed: bool) -> None: ...  # with the connection; `processed`: the peer may have seen it
 
@@ -52,6 +52,7 @@ class Link(Wire):
         self._flushed_id = 0  # of the newest of them whose request has left
         self._reset_by_peer: set[int] = set()
         self._full: set[int] = set()  # streams that were told so
+        self._held: dict[int, int] = {}  # bytes of streams whose window stays shut
         self._bare_ends: set[int] = set()  # of answers, with no byte before them
         self._unfinished: dict[int, float | None] = {}  # answered before their request was complete: since when
 
@@ -69,7 +70,7 @@ class Link(Wire):
         return stream_id
 
     def respond(self, stream_id: int, headers: Headers, *, end: bool = False) -> None:
-        try:
+        try:  # written out, as in `send` and `end`: a hundredth of what a small call costs
             self._engine.send_response(stream_id, headers, end_stream=end)
         except NGH2Error:
             return
@@ -97,13 +98,8 @@ class Link(Wire):
         self.flush_soon()
 
     def reset(self, stream_id: int, error: int) -> None:
-        if stream_id not in self.streams:
-            return  # it is closed already
-        try:
-            self._engine.reset_stream(stream_id, error)
-        except NGH2Error:
-            return
-        self.flush_soon()
+        if stream_id in self.streams:  # else it is closed already
+            self._say(self._engine.reset_stream, stream_id, error)
 
     def cut_off(self, stream_id: int, error: int) -> None:
         """Reset a stream when what can leave of it has left; a reset overtakes what waits."""
@@ -111,7 +107,7 @@ class Link(Wire):
         self._loop.call_soon(self.reset, stream_id, error)
 
     def wants_no_more(self, stream_id: int, *, had_body: bool) -> None:
-        """The answer is complete and the request is not. The stream is told when all of the answer has `left`; a
+        """The answer is complete and the request is not. The stream is told when all of the answer is `delivered`; a
         peer that does not end its request in time then is reset (section 8.1).
         """
         self._unfinished[stream_id] = None
@@ -122,15 +118,18 @@ class Link(Wire):
         """Both ends are over, so the stream closes by itself; if what is left of it does not leave, it is reset."""
         self._unfinished[stream_id] = self._loop.time()
 
-    def consumed(self, stream_id: int, size: int) -> None:
-        """So many bytes need no room any more. Right also after the stream is closed."""
-        self._owed -= size
-        try:
-            self._engine.acknowledge_received_data(size, stream_id)
-        except NGH2Error:
-            return
-        except ValueError as error:  # more than was received: a defect of ours, for which no other stream shall pay
-            log.error("unexpected_error", exc_info=error)
+    def hold(self, stream_id: int) -> None:
+        """From now on the peer's window stays shut for what comes."""
+        if stream_id in self.streams:
+            self._held.setdefault(stream_id, 0)
+
+    def release(self, stream_id: int) -> None:
+        """Open the window again for what was held, and go on so. A stream that closes is released."""
+        if size := self._held.pop(stream_id, 0):
+            self._say(self._engine.acknowledge_received_data, size, stream_id)
+
+    def holds(self, stream_id: int) -> bool:
+        return stream_id in self._held
 
     def waiting(self, stream_id: int) -> int:
         """Bytes of a stream that the peer's windows hold back."""
@@ -160,18 +159,20 @@ class Link(Wire):
     def in_use(self) -> bool:
         return bool(self.streams)
 
+    @property
+    def unacknowledged(self) -> int:
+        return sum(self._held.values())
+
     def dispatch(self, events: list[Event]) -> None:
         streams = self.streams
         if len(events) > CROWD + 4 * len(streams):
             events = _joined(events)
         for event in events:
             if isinstance(event, DataReceived):
-                self._owed += len(event.data)
                 stream = streams.get(event.stream_id)
                 if stream is not None:
                     stream.data_received(event.data, event.end_stream)
-                else:
-                    self.consumed(event.stream_id, len(event.data))
+                self._taken(event.stream_id, len(event.data))
             elif isinstance(event, RequestReceived):
                 self.last_peer_stream = event.stream_id
                 self.request_received(event.stream_id, event.headers, event.end_stream)
@@ -199,9 +200,21 @@ class Link(Wire):
             self._full.discard(event.stream_id)
             self._unfinished.pop(event.stream_id, None)
             self._bare_ends.discard(event.stream_id)
+            if event.stream_id in self._held:
+                self.release(event.stream_id)
             stream.closed(event.error_code, by_peer=event.stream_id in self._reset_by_peer)
             self.stream_gone()
         self._reset_by_peer.discard(event.stream_id)
+
+    def _taken(self, stream_id: int, size: int) -> None:
+        """What follows from bytes that a stream has received: the peer may send more, or not yet."""
+        if stream_id in self._held:
+            self._held[stream_id] += size
+            return
+        try:
+            self._engine.acknowledge_received_data(size, stream_id)
+        except NGH2Error:
+            return
 
     def _tell_full(self, stream_id: int) -> None:
         stream = self.streams.get(stream_id)
@@ -223,7 +236,7 @@ class Link(Wire):
         for stream_id, since in self._unfinished.items():
             if since is None and not engine.queued_body_size(stream_id) and self._end_has_left(stream_id):
                 self._unfinished[stream_id] = self._loop.time()
-                self.streams[stream_id].left()
+                self.streams[stream_id].delivered()
 
     def _end_has_left(self, stream_id: int) -> bool:
         """The end of a stream goes with its last byte; where that was gone already, it waits for the peer's windows."""

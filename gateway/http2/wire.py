@@ -7,8 +7,10 @@ Rules
 """
 
 import asyncio
+import contextlib
 import struct
-from typing import cast
+from collections.abc import Callable
+from typing import TypeVarTuple, cast
 
 import structlog
 from ngh2 import (
@@ -34,6 +36,8 @@ from gateway.http2.limits import (
     TURN,
     WRITE_BUFFER,
 )
+from gateway.peer import Peer
+from gateway.standstill import Standstill
 
 log = structlog.get_logger("gateway.http2")
 
@@ -42,6 +46,7 @@ CLOSE_TIMEOUT = 5.0  # seconds for the last bytes of a connection that is closed
 MANY = 2**31  # streams: as many as there are, until the peer says how many it allows
 LINGER = 1.0  # seconds for the peer to close its half, when they have left
 
+Said = TypeVarTuple("Said")
 _GOAWAY = struct.Struct(">HBBBIII")  # length, type, flags and stream of a frame, then the last stream and the reason
 
 
@@ -49,6 +54,7 @@ class Wire(asyncio.Protocol):
     """A connection without its streams, which are a `Link`'s."""
 
     transport: asyncio.Transport
+    peer: Peer
 
     def __init__(self, *, server: bool, window: int, keepalive: float | None) -> None:
         """`window`: bytes of all streams together that the peer may send ahead. `keepalive`: seconds of silence."""
@@ -67,17 +73,16 @@ class Wire(asyncio.Protocol):
         self._closed_at = 0.0
         self._flushing = False  # a flush is on its way
         self._stuck = False  # the transport is full
-        self._buffered = 0  # bytes in a full transport at the last tick
-        self._moved_at = 0.0  # loop time when that had changed
+        self._standstill = Standstill()  # of bytes in a full transport
         self._resting = False  # it was read enough in this turn
         self._patience = PATIENCE
-        self._owed = 0  # bytes received that nobody has consumed yet
 
     # -- the transport -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(WRITE_BUFFER)
+        self.peer = Peer.of(transport)
         self.heard_at = self._loop.time()
         self._engine.initiate_connection(self._settings)
         self._engine.set_local_window_size(self._window)
@@ -134,74 +139,57 @@ class Wire(asyncio.Protocol):
 
     @property
     def missing_window(self) -> int:
-        """Bytes of the connection's window that the peer cannot send, though nobody owes them.
+        """Bytes of the connection's window that the peer cannot send, though no stream is held for them.
 
         Up to half of the window they may be due all the same, for the engine gives back in large pieces. The engine
         also loses the beginning of a DATA frame whose stream is reset in its middle.
         """
-        return self._window - self._engine.local_window_size - self._owed
+        return self._window - self._engine.local_window_size - self.unacknowledged
 
     # -- the connection ------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """About once a second, with the loop's time. Servers of gRPC hang up on pings without a stream."""
-        self._look_at_transport(now)
+        stood, buffered = self._look_at_transport(now)
         if self._patience < PATIENCE:  # what was earned by sending is kept: it may be acknowledged late
             self._patience = min(PATIENCE, self._patience + PATIENCE_RATE)
         if not self.closing and self.missing_window > self._window // 4 * 3:
             self.worn_out()
         if self.closing:
-            if now - self._moved_at >= CLOSE_TIMEOUT or (not self._buffered and now - self._closed_at >= LINGER):
+            if stood >= CLOSE_TIMEOUT or (not buffered and now - self._closed_at >= LINGER):
                 self.transport.abort()
         elif self._pinged_at is not None:
             if self.heard_at >= self._pinged_at:  # the loop's clock ticks in milliseconds
                 self._pinged_at = None
             elif now - self._pinged_at > PING_TIMEOUT:
-                log.info("connection_dead", peer=self.peer_name)
+                log.info("connection_dead", peer=self.peer.address)
                 self.transport.abort()
         elif self._keepalive is not None and self.in_use and now - self.heard_at >= self._keepalive:
             self._pinged_at = now
             self.ping()
 
-    def _look_at_transport(self, now: float) -> None:
-        """Bytes that leave a full transport are a sign of life: no ping can leave, and the peer may not be read."""
+    def _look_at_transport(self, now: float) -> tuple[float, int]:
+        """Seconds for which no byte has left a transport that is full or closing, and the bytes in it."""
         size = self.transport.get_write_buffer_size() if self._stuck or self.closing else 0
-        if not size or size != self._buffered:
-            self._buffered, self._moved_at = size, now
-            if size:
-                self.heard_at = now
+        stood = self._standstill.look(now, size, excused=not size)
+        if size and not stood:
+            self.heard_at = now  # a sign of life: no ping can leave, and the peer may not be read
+        return stood, size
 
     def stuck_for(self, now: float) -> float:
         """Seconds since a byte left the transport, which is full; else 0."""
-        return now - self._moved_at if self._stuck else 0.0
-
-    @property
-    def peer_name(self) -> str:
-        name = self.transport.get_extra_info("peername")
-        return str(name[0]) if isinstance(name, tuple) else ""
+        return now - self._standstill.since if self._stuck else 0.0
 
     def ping(self) -> None:
-        try:
-            self._engine.ping()
-        except NGH2Error:
-            return
-        self.flush_soon()
+        self._say(self._engine.ping)
 
     def shutdown_notice(self) -> None:
         """A server's: ask the peer to open no more streams; those on their way here are still served."""
-        try:
-            self._engine.send_shutdown_notice()
-        except NGH2Error:
-            return
-        self.flush_soon()
+        self._say(self._engine.send_shutdown_notice)
 
     def goaway(self) -> None:
-        """Take no more streams."""
-        try:
-            self._engine.send_goaway(NO_ERROR)
-        except NGH2Error:
-            return
-        self.flush_soon()
+        """Take no more streams. The engine closes the connection with the last of those that there are."""
+        self._say(self._engine.send_goaway, NO_ERROR)
 
     def close(self, error: int = NO_ERROR) -> None:
         """Say goodbye; streams that are still open are lost."""
@@ -210,11 +198,8 @@ class Wire(asyncio.Protocol):
         if self._stuck:
             self.transport.abort()
             return
-        try:
+        with contextlib.suppress(NGH2Error):
             self._engine.terminate_connection(error)
-        except NGH2Error:
-            pass
-        else:
             self._flush()
         self._close_transport()
 
@@ -224,6 +209,11 @@ class Wire(asyncio.Protocol):
     def in_use(self) -> bool:
         """Whether there are streams."""
         return False
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes received for which the peer's windows stay shut, because streams are held."""
+        return 0
 
     def dispatch(self, events: list[Event]) -> None:
         """What the engine has found, in order."""
@@ -244,6 +234,14 @@ class Wire(asyncio.Protocol):
         """Too much of the connection's window is lost: another one has to take its place."""
 
     # -- the engine ----------------------------------------------------------------------------------------------
+
+    def _say(self, frame: Callable[[*Said], object], *args: *Said) -> None:
+        """Have the engine send a frame. One that has ended sends no more, and its streams hear of that another way."""
+        try:
+            frame(*args)
+        except NGH2Error:
+            return
+        self.flush_soon()
 
     def flush_soon(self) -> None:
         """At the end of this turn of the loop."""
@@ -280,12 +278,12 @@ class Wire(asyncio.Protocol):
             self.goaway_received()
         elif isinstance(event, ConnectionClosed):
             if event.error_code != NO_ERROR:
-                log.info("connection_error", peer=self.peer_name, code=error_name(event.error_code))
+                log.info("connection_error", peer=self.peer.address, code=error_name(event.error_code))
             self._close_transport()
 
     def _give_up(self, error: NGH2Error) -> None:
         """The engine has ended in the middle: it cannot say goodbye any more, so the frame is written by hand."""
-        log.info("connection_error", peer=self.peer_name, code=type(error).__name__)
+        log.info("connection_error", peer=self.peer.address, code=type(error).__name__)
         if not self.closing:
             reason = ENHANCE_YOUR_CALM if isinstance(error, DenialOfServiceError) else PROTOCOL_ERROR
             self.transport.write(_GOAWAY.pack(0, 8, 7, 0, 0, self.last_peer_stream, reason))

@@ -16,7 +16,7 @@ from gateway.protocol.status import Code, WireError
 Header = tuple[bytes, bytes]  # lower-case name, raw value
 Headers = list[Header]  # repeats and order are kept
 
-MAX_REPLY_METADATA = 48 * 1024  # bytes; what fronts can send and browsers take
+MAX_REPLY_METADATA = 48 * 1024  # bytes of names and values; what fronts can send and browsers take
 ENTRY_OVERHEAD = 32  # what HTTP/2 adds to every header when it measures a list (RFC 9113, section 6.5.2)
 
 _CONNECTION_LEVEL = frozenset(
@@ -118,7 +118,7 @@ def reply_metadata(headers: Iterable[Header]) -> Headers:
     """What of the backend's headers (or trailers) goes to the browser, repeats kept, in order.
 
     Never grpc-status and its like, which are the end of the call, and nothing that no header can carry.
-    Raises WireError RESOURCE_EXHAUSTED when they have more than MAX_REPLY_METADATA bytes.
+    Raises WireError RESOURCE_EXHAUSTED when names and values have more than MAX_REPLY_METADATA bytes.
     """
     kept: Headers = []
     for header in headers:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.settings.file import File
-from gateway.settings.kind import NotYet, Text
-from gateway.settings.method import METHOD_PATTERN, SERVICE_PATTERN, read_method, read_service
+from gateway.settings.kind import Text
+from gateway.settings.method import RULE_PATTERN, SERVICE_PATTERN, read_rule_method, read_service
 from gateway.settings.model import Section
 from gateway.settings.quantity import Count, Duration
 from gateway.settings.target import TARGET_PATTERN, read_server_name, read_target
@@ -25,14 +25,18 @@ class UpstreamTls(Section):
     server_name: Annotated[str | None, Text(read_server_name, none=True)] = None
     """The name the backend's certificate must have (SAN); without it, the target's host."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(file for file in (self.ca, self.certificate, self.private_key) if file is not None)
+
 
 class OutlierDetection(Section):
-    """When a target is left alone for a while."""
+    """When an address is left alone for a while; at most half of them are at once."""
 
     consecutive_failures: Annotated[int, Count()] = 5
-    """Failures in a row."""
+    """Failures in a row: UNAVAILABLE, a reset stream, a lost connection."""
     eject_for: Annotated[float, Duration()] = 30.0
-    """How long it gets no calls."""
+    """How long it gets no calls; longer each time, up to ten times as long."""
 
 
 class Upstream(Section):
@@ -62,9 +66,13 @@ class Upstream(Section):
     """Per target."""
     keepalive: Annotated[float | None, Duration(minimum=10.0, maximum=86400.0, none=True)] = 300.0
     """Time between HTTP/2 PINGs on a quiet connection, or none. Backends hang up on much shorter ones."""
-    idempotent_methods: Annotated[tuple[Annotated[str, Text(read_method, METHOD_PATTERN)], ...], NotYet(())] = ()
-    """May be retried when the backend cannot have acted, or said UNAVAILABLE. Not supported yet."""
-    health_check: Annotated[bool, NotYet(False)] = False
-    """Ask grpc.health.v1 on each target. Not supported yet."""
-    outlier_detection: Annotated[OutlierDetection | None, NotYet(None)] = None
-    """Leave failing targets alone for a while. Not supported yet."""
+    idempotent_methods: tuple[
+        Annotated[str, Text(read_rule_method, RULE_PATTERN, ("/shop.v1.Orders/GetOrder",))], ...
+    ] = ()
+    """/pkg.Service/Method or /pkg.Service/*, which may run twice: a call is sent again when its backend has said
+    UNAVAILABLE or was lost."""
+    health_check: bool = False
+    """Ask grpc.health.v1 on each connection: a backend that is not serving gets no calls. One without it counts as
+    healthy."""
+    outlier_detection: OutlierDetection | None = None
+    """Leave failing addresses alone for a while. Needs transport h2."""

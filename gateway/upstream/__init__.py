@@ -5,10 +5,11 @@ factory.py       which client an upstream is called with
 tls.py           certificates and keys, judged before use
 credentials.py   what a connection proves, and whom it believes
 
-h2.py            an upstream over HTTP/2; h2_stream.py its calls, opened_reply.py what some of them need
-pool.py          its connections, kept, spread over (balancer.py) and renewed
-backend_link.py  one connection; resolver.py where to
+h2.py            an upstream over HTTP/2; h2_stream.py its calls
+retry_buffer.py  what a call is sent again from; http_reply.py, opened_reply.py: replies that do not cross as they are
+pool.py          its connections, spread over (balancer.py); resolver.py where to
+place.py         keeps one of them connected (backoff.py); backend_link.py one that is
 
-grpcio.py        an upstream over grpcio, and its calls; channels.py its connections
+grpcio.py        an upstream over grpcio; grpcio_stream.py its calls; channels.py its connections
 reflection.py    asks a backend for its descriptors
 """

@@ -6,14 +6,19 @@ Rules
 """
 
 import asyncio
+import math
 import os
 import ssl
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.http2 import Link, Stream
 from gateway.protocol.metadata import Header, Headers
 from gateway.upstream.resolver import Address
+
+if TYPE_CHECKING:
+    from gateway.upstream.health import HealthWatch
+    from gateway.upstream.outlier import Outlier
 
 CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS are here
 # All calls of a gateway share few connections. Their windows together, not a smaller one of the connection, say what a
@@ -21,13 +26,14 @@ CONNECT_TIMEOUT = 10.0  # seconds for everything until the backend's SETTINGS ar
 CONNECTION_WINDOW = 2**31 - 1  # bytes; as large as it can be
 STUCK_TIMEOUT = 20.0  # seconds for a backend to read something when it must
 LAST_STREAM = 2**30  # of a connection; it is replaced long before its numbers end
+SILENCE = 1.0  # seconds without a byte, after which a call that is given up makes the gateway look who is there
 
 
 class Keeper(Protocol):
     """Who holds a connection."""
 
     def room(self) -> None: ...  # there may be room for one more call
-    def left(self, link: "BackendLink") -> None: ...  # it takes no new call
+    def retired(self, link: "BackendLink") -> None: ...  # it takes no new call
     def lost(self, link: "BackendLink") -> None: ...  # it is closed
 
 
@@ -46,8 +52,26 @@ class Dialling:
     keepalive: float | None  # seconds
 
 
+class Nobody:
+    """Has a stream whose call is elsewhere by now. A `Stream`."""
+
+    def headers_received(self, headers: tuple[Header, ...], ended: bool) -> None: ...
+    def data_received(self, data: bytes, ended: bool) -> None: ...
+    def trailers_received(self, headers: tuple[Header, ...]) -> None: ...
+    def full(self) -> None: ...
+    def writable(self) -> None: ...
+    def delivered(self) -> None: ...
+    def closed(self, error: int, by_peer: bool) -> None: ...
+    def lost(self, processed: bool) -> None: ...
+
+
+NOBODY = Nobody()
+
+
 class BackendLink(Link):
     """The client's end of one connection."""
+
+    address: Address  # once it is dialled
 
     def __init__(self, dialling: Dialling, keeper: Keeper) -> None:
         super().__init__(server=False, window=CONNECTION_WINDOW, keepalive=dialling.keepalive)
@@ -56,8 +80,21 @@ class BackendLink(Link):
         self.retired = False
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
+        self.watch: HealthWatch | None = None  # where health is checked
+        self.outlier: Outlier | None = None  # what its address is held for, where failures are counted
         self._keeper = keeper
         self._connected = False
+        self._last_ping = -math.inf
+
+    @property
+    def serving(self) -> bool:
+        """As far as the backend is asked."""
+        return self.watch is None or bool(self.watch.serving)
+
+    @property
+    def calls(self) -> int:
+        """Streams that are calls."""
+        return sum(stream is not self.watch and stream is not NOBODY for stream in self.streams.values())
 
     @property
     def load(self) -> int:
@@ -74,6 +111,26 @@ class BackendLink(Link):
             self.retire()
         return stream_id
 
+    def disown(self, stream_id: int) -> None:
+        """What still comes on a stream is for nobody."""
+        if stream_id in self.streams:
+            self.streams[stream_id] = NOBODY
+
+    def suspect(self) -> None:
+        """A call was given up. If the backend has been silent for long, look whether it is there, sooner than the
+        keepalive would, but no more often: backends hang up on that.
+        """
+        now = self._loop.time()
+        if self._keepalive is None or self._pinged_at is not None or now - self.heard_at < SILENCE:
+            return
+        if now - self._last_ping >= self._keepalive:
+            self._pinged_at = now
+            self.ping()
+
+    def ping(self) -> None:
+        self._last_ping = self._loop.time()
+        super().ping()
+
     def abandon(self) -> None:
         """Nobody wants it any more."""
         self.ready.cancel()
@@ -81,7 +138,12 @@ class BackendLink(Link):
             self.transport.abort()
 
     def retire(self) -> None:
-        self.leaving()
+        """Take no new call, and close with the last one."""
+        if not self.retired:
+            self.retired = True
+            if self.watch is not None:
+                self.watch.stop()
+            self._keeper.retired(self)
         if not self.streams:
             self._loop.call_soon(self.close)
 
@@ -95,9 +157,7 @@ class BackendLink(Link):
         self._keeper.room()
 
     def leaving(self) -> None:
-        if not self.retired:
-            self.retired = True
-            self._keeper.left(self)
+        self.retire()
 
     def goaway_received(self) -> None:
         self.retire()
@@ -112,7 +172,7 @@ class BackendLink(Link):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
             self.ready.set_exception(ConnectError(self._why_lost(exc)))
-        self.leaving()
+        self.retire()
         self._keeper.lost(self)
         if not self.closed.done():
             self.closed.set_result(None)
@@ -138,6 +198,7 @@ class BackendLink(Link):
 async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendLink:
     """Connect, and wait until the backend is ready. Raises ConnectError."""
     link = BackendLink(dialling, keeper)
+    link.address = address
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await _connect(address, dialling, link)

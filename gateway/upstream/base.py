@@ -3,24 +3,50 @@
 Rule: an upstream stream opens only with a `Permit` (gateway/permit.py), and dials exactly the path that was permitted.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import structlog
 
 from gateway.ends import Reply, UpstreamRequest, UpstreamStream
 from gateway.permit import Permit
 from gateway.protocol.status import Code, Status
+from gateway.upstream.call_bound import CallBound
 from gateway.upstream.credentials import Credentials
 
+log = structlog.get_logger("gateway.upstream")
+
 NO_ROUTE = Status(Code.UNIMPLEMENTED, "no such method")
+FULL = Status(Code.UNAVAILABLE, "too many calls at once for this backend")
+TELL_AGAIN = 60.0  # seconds after which the log says once more that an upstream is full
 HEALTH_SERVICE = "grpc.health.v1.Health"
+REACHABLE_TIMEOUT = 2.0  # seconds for `reachable`
+
+
+class AddressState(NamedTuple):
+    """One address of an upstream, as it is now."""
+
+    address: str
+    healthy: bool  # connected, and serving as far as that is asked
+    ejected: bool  # left alone for a while, because it has failed
 
 
 class Upstream(Protocol):
     """One section of `upstreams`: some targets that serve the same services."""
 
     name: str
+    bound: CallBound  # of calls
 
+    @property
+    def calls(self) -> int: ...  # going on
+    @property
+    def connections(self) -> int: ...  # that stand
+    @property
+    def addresses(self) -> Iterable[AddressState]: ...
+    @property
+    def retries(self) -> Mapping[str, int]: ...  # of idempotent methods, by outcome (Retries.outcomes)
     @property
     def credentials(self) -> Credentials | None: ...  # those in use; None: plaintext
     @property
@@ -28,7 +54,7 @@ class Upstream(Protocol):
     def start(self) -> None: ...  # connect, from here on; needs a running loop
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status: ...
     def renew(self) -> bool: ...  # reads the certificates again; True: they had changed. Raises CertificateError
-    async def reachable(self) -> bool: ...  # within two seconds
+    async def reachable(self) -> bool: ...  # within REACHABLE_TIMEOUT
     async def close(self) -> None: ...  # every connection, calls included
 
 
@@ -39,14 +65,32 @@ class Upstreams:
         """`services`: `pkg.Service`, `pkg.*` or `*` -> name of the upstream."""
         self.by_name = dict(upstreams)
         self._services = dict(services)
+        self._alone = len(self.by_name) == 1
+        self._told: dict[str, float] = {}  # when the log said that an upstream is full
         self._find = lru_cache(maxsize=4096)(self._look_up)
 
     def routed(self, path: bytes) -> bool:
         return self._find(path) is not None
 
+    def name_of(self, path: bytes) -> str:
+        upstream = self._find(path)
+        return "" if upstream is None else upstream.name
+
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status:
         upstream = self._find(permit.path)
-        return NO_ROUTE if upstream is None else upstream.open(permit, request, reply)
+        if upstream is None:
+            return NO_ROUTE
+        bound = upstream.bound
+        if upstream.calls >= (bound.alone if self._alone else bound.beside_others):
+            self._tell_full(upstream)
+            return FULL
+        return upstream.open(permit, request, reply)
+
+    def _tell_full(self, upstream: Upstream) -> None:
+        now = time.monotonic()
+        if now - self._told.get(upstream.name, -TELL_AGAIN) >= TELL_AGAIN:
+            self._told[upstream.name] = now
+            log.warning("upstream_full", upstream=upstream.name, calls=upstream.calls)
 
     def _look_up(self, path: bytes) -> Upstream | None:
         """The most particular route wins: the service itself, then the longest `pkg.*`, then `*`."""

@@ -9,23 +9,26 @@ Rules
 
 import asyncio
 import contextlib
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 
 from gateway.settings import Upstream as UpstreamSettings
+from gateway.upstream import retries
+from gateway.upstream.base import REACHABLE_TIMEOUT, AddressState
 from gateway.upstream.credentials import load_credentials
 
-CONNECT_TIMEOUT = 2.0  # seconds that `reachable` waits for a connection
 
+class Channel:
+    """One of grpcio's, and how many calls are on it."""
 
-class Link:
-    """One channel and how many calls are on it."""
+    __slots__ = ("_methods", "_retired", "aio", "calls", "closed", "target")
 
-    __slots__ = ("_methods", "_retired", "calls", "channel", "closed")
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.channel = channel
+    def __init__(self, aio: grpc.aio.Channel, target: str = "") -> None:
+        self.aio = aio
+        self.target = target
         self.calls = 0
         self.closed = False
         self._retired = False
@@ -35,7 +38,7 @@ class Link:
         """The multi-callable of a method that descriptors call unary; there are as many as they name."""
         method = self._methods.get(path)
         if method is None:
-            method = self._methods[path] = self.channel.unary_unary(path)
+            method = self._methods[path] = self.aio.unary_unary(path)
         return method
 
     def enter(self) -> None:
@@ -54,7 +57,7 @@ class Link:
 
     def _close(self) -> None:
         self.closed = True
-        task = asyncio.get_running_loop().create_task(self.channel.close())
+        task = asyncio.get_running_loop().create_task(self.aio.close())
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 
@@ -70,21 +73,24 @@ class Channels:
         self._settings = settings
         self._options = _options(settings, max_response, user_agent)
         self.credentials = load_credentials(settings)
-        self._links = self._connect()
+        self._channels = self._connect()
+        self._retired: list[Channel] = []  # with calls, perhaps
         self._turn = 0
 
-    def take(self) -> Link:
+    def take(self) -> Channel:
         """The next channel in turn; one without a connection is passed over while another has one."""
-        links = self._links
-        if len(links) == 1:
-            return links[0]
-        for _ in links:
-            self._turn = (self._turn + 1) % len(links)
-            link = links[self._turn]
-            if link.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
-                return link
-        self._turn = (self._turn + 1) % len(links)
-        return links[self._turn]
+        channels = self._channels
+        if len(channels) == 1:
+            return channels[0]
+        for _ in channels:
+            channel = self._next()
+            if channel.aio.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
+                return channel
+        return self._next()
+
+    def _next(self) -> Channel:
+        self._turn = (self._turn + 1) % len(self._channels)
+        return self._channels[self._turn]
 
     def renew(self) -> bool:
         """Read the files again; True: they had changed and are in use now. Raises CertificateError: nothing changed."""
@@ -92,14 +98,26 @@ class Channels:
         if credentials == self.credentials:
             return False
         self.credentials = credentials
-        old, self._links = self._links, self._connect()
-        for link in old:
-            link.retire()
+        old, self._channels = self._channels, self._connect()
+        for channel in old:
+            channel.retire()
+        self._retired = [channel for channel in (*self._retired, *old) if not channel.closed]
         return True
 
+    @property
+    def calls(self) -> int:
+        """Going on."""
+        return sum(channel.calls for channel in (*self._channels, *self._retired))
+
+    def states(self) -> Iterator[AddressState]:
+        """How each target is, as far as grpcio tells; those of a target that was never called are not connected."""
+        for target in self._settings.targets:
+            channels = [channel for channel in self._channels if channel.target == target]
+            yield AddressState(target, any(map(_is_ready, channels)), ejected=False)
+
     async def reachable(self) -> bool:
-        """Whether at least one target takes a connection within CONNECT_TIMEOUT."""
-        attempts = [asyncio.ensure_future(_connected(link.channel)) for link in self._links]
+        """Whether at least one target takes a connection within REACHABLE_TIMEOUT."""
+        attempts = [asyncio.ensure_future(_connected(channel.aio)) for channel in self._channels]
         try:
             for done in asyncio.as_completed(attempts):
                 if await done:
@@ -112,15 +130,16 @@ class Channels:
 
     async def close(self) -> None:
         """Drop every connection, calls included."""
-        for link in self._links:
-            await link.channel.close()
+        for channel in self._channels:
+            await channel.aio.close()
 
-    def _connect(self) -> list[Link]:
+    def _connect(self) -> list[Channel]:
+        targets = self._settings.targets
         return [
-            Link(self._channel(target)) for _ in range(self._settings.connections) for target in self._settings.targets
+            Channel(self._channel_to(target), target) for _ in range(self._settings.connections) for target in targets
         ]
 
-    def _channel(self, target: str) -> grpc.aio.Channel:
+    def _channel_to(self, target: str) -> grpc.aio.Channel:
         if self.credentials is None:
             return grpc.aio.insecure_channel(target, options=self._options)
         trust, identity = self.credentials.trust, self.credentials.identity
@@ -132,13 +151,42 @@ class Channels:
         return grpc.aio.secure_channel(target, credentials, options=self._options)
 
 
+def _is_ready(channel: Channel) -> bool:
+    return channel.aio.get_state() is grpc.ChannelConnectivity.READY
+
+
 async def _connected(channel: grpc.aio.Channel) -> bool:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(CONNECT_TIMEOUT):
+        async with asyncio.timeout(REACHABLE_TIMEOUT):
             while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
                 await channel.wait_for_state_change(state)
             return True
     return False
+
+
+def _service_config(settings: UpstreamSettings) -> dict[str, Any]:
+    """What grpc-core has of its own for an upstream's keys (gRPC Service Config)."""
+    config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}  # over all addresses of a name
+    if settings.health_check:
+        config["healthCheckConfig"] = {"serviceName": ""}
+    if settings.idempotent_methods:
+        policy = {
+            "maxAttempts": retries.ATTEMPTS,
+            "initialBackoff": f"{retries.FIRST}s",
+            "backoffMultiplier": retries.GROWTH,
+            "maxBackoff": f"{retries.MOST}s",
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        names = [_name(method) for method in settings.idempotent_methods]
+        config["methodConfig"] = [{"name": names, "retryPolicy": policy}]
+        # grpc-core stops below half of its tokens, of which a failure takes one.
+        config["retryThrottling"] = {"maxTokens": 1000, "tokenRatio": retries.RATIO}
+    return config
+
+
+def _name(method: str) -> dict[str, str]:
+    _, service, name = method.split("/")
+    return {"service": service} if name == "*" else {"service": service, "method": name}
 
 
 def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> list[tuple[str, str | int]]:
@@ -149,9 +197,10 @@ def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> 
         # A reply's metadata; between its two defaults, 8 and 16 KiB, grpc-core refuses at random.
         ("grpc.max_metadata_size", 32 * 1024),
         ("grpc.absolute_max_metadata_size", 64 * 1024),
-        ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),  # over all addresses of a name
+        ("grpc.service_config", json.dumps(_service_config(settings))),
         ("grpc.service_config_disable_resolution", 1),  # the file decides, not a TXT record
-        ("grpc.enable_retries", 0),  # a call whose bytes may have reached a handler is never sent twice
+        # A call whose bytes may have reached a handler is sent again only if its method is idempotent.
+        ("grpc.enable_retries", int(bool(settings.idempotent_methods))),
         ("grpc.enable_http_proxy", 0),  # a backend is dialled directly, whatever the environment says
         ("grpc.use_local_subchannel_pool", 1),  # channels share no connection: `connections`, and renewed certificates
         ("grpc.initial_reconnect_backoff_ms", 200),

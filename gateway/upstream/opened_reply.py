@@ -6,11 +6,11 @@ Rule: while the caller stands still nothing is opened, so that what waits for it
 from collections import deque
 from collections.abc import Iterator
 
-from gateway.call import NOT_GRPC
 from gateway.ends import Reply
 from gateway.protocol.compression import MessageOpener
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code, Status, WireError
+from gateway.reply_writer import NOT_GRPC
 
 
 class OpenedReply:

@@ -2,18 +2,14 @@
 
     targets ─▶ addresses (asked for again) ─▶ a place for each connection ─▶ ready connections ─▶ balancer ─▶ a call
 
-Rules
-- A place has one task, which connects, waits until the connection is gone, and connects again: at once after one that
-  stood, with backoff and jitter after one that failed.
-- A call takes a ready connection with room. Without one it waits, as long as some place is on its way; when the last
-  of them has failed there is nobody to wait for, and it fails.
-- Renewed certificates, and a backend that takes its leave, replace a connection: the old one is retired when the new
-  one is ready, and closes with its last call.
+Rule: a call takes a ready connection (roster.py) with room. Without one it waits, as long as some place is on its way;
+when the last of them has failed there is nobody to wait for, and it fails.
 """
 
 import asyncio
-import random
 import ssl
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -23,61 +19,34 @@ from gateway.protocol.status import Code, Status
 from gateway.settings import Upstream as UpstreamSettings
 from gateway.tasks import lasting
 from gateway.upstream import resolver
-from gateway.upstream.backend_link import BackendLink, ConnectError, Dialling, dial
+from gateway.upstream.backend_link import BackendLink, Dialling
+from gateway.upstream.backoff import Backoff
 from gateway.upstream.balancer import BALANCERS, Balancer
 from gateway.upstream.credentials import client_context, load_credentials
+from gateway.upstream.place import Place
 from gateway.upstream.resolver import Address, Target
+from gateway.upstream.roster import Roster
 
 log = structlog.get_logger("gateway.upstream")
 
 RESOLVE_INTERVAL = 30.0  # seconds between two questions to the resolver
 RESOLVE_AGAIN = 1.0  # seconds, after a connection was lost
-BACKOFF, BACKOFF_GROWTH, BACKOFF_MOST, JITTER = 0.2, 1.6, 5.0, 0.2
+BACKOFF, BACKOFF_MOST = 0.2, 5.0  # seconds between two attempts to connect, the first and the longest pause
 STOOD = 1.0  # seconds after which a connection counts as one that stood
 MAX_WAITING = 1000  # calls that wait for a connection or for room on one
-CLOSE_TIMEOUT = 0.1  # seconds for goodbyes
+GOODBYE = 0.1  # seconds in which the last words of all connections leave
 LOCAL = "localhost"  # the name of a Unix socket, unless `server_name` gives another
 
 UNREACHABLE = Status(Code.UNAVAILABLE, "the backend cannot be reached")
+NOT_SERVING = Status(Code.UNAVAILABLE, "the backend is not serving")
 CROWDED = Status(Code.UNAVAILABLE, "too many calls wait for the backend")
 
 
 class Waiting(Protocol):
     """A call that needs a connection."""
 
-    def begin(self, link: BackendLink) -> None: ...
-    def fail(self, status: Status) -> None: ...
-
-
-class Place:
-    """One of `connections` to one address."""
-
-    def __init__(self, pool: "Pool", target: Target, address: Address) -> None:
-        self.target = target
-        self.address = address
-        self.link: BackendLink | None = None
-        self.problem = ""  # why the last attempt failed; empty: it did not
-        self.wake = asyncio.Event()  # another connection is needed
-        self._pool = pool
-        self.task = lasting(pool.keep(self))
-
-    def room(self) -> None:
-        self._pool.serve_waiting()
-
-    def left(self, link: BackendLink) -> None:
-        self._pool.left(link)
-        if link is self.link:
-            self.wake.set()
-
-    def lost(self, link: BackendLink) -> None:
-        if link.streams:
-            log.warning("backend_lost", upstream=self._pool.name, address=str(self.address), calls=len(link.streams))
-        self._pool.lost(link)
-
-    def abandon(self) -> None:
-        self.task.cancel()
-        if self.link is not None:
-            self.link.retire()
+    def begin(self, link: BackendLink) -> bool: ...  # False: it cannot, for the connection takes no more
+    def fail(self, status: Status) -> None: ...  # there will be no connection
 
 
 class Pool:
@@ -87,8 +56,11 @@ class Pool:
         """Reads the certificates; raises CertificateError."""
         self.name = name
         self.problem = ""  # of the last attempt to connect that failed
-        self.ready: list[BackendLink] = []
+        self.roster = Roster(name, settings.outlier_detection, self.review)
+        self.ready = self.roster.ready
+        self.calls = 0  # going on, those that wait included
         self.waiting: dict[Waiting, None] = {}  # in order of arrival
+        self.checks_health = settings.health_check
         self._settings = settings
         self._user_agent: Header = (b"user-agent", user_agent.encode())
         self._balancer: Balancer = BALANCERS[settings.balance]()
@@ -96,11 +68,10 @@ class Pool:
         self._unresolved = set(self._targets)  # asked for, and not answered yet
         self._places: dict[tuple[Target, Address], list[Place]] = {}
         self._resolve_now = asyncio.Event()
-        self._any_ready = asyncio.Event()
         self._links: set[BackendLink] = set()  # retired ones too
         self._tasks: list[asyncio.Task[None]] = []
         self.credentials = load_credentials(settings)
-        self._context = self._make_context()
+        self.context = self._make_context()
 
     def start(self) -> None:
         """Connect to everything, and stay connected. Needs a running loop."""
@@ -115,31 +86,30 @@ class Pool:
             return False
         before, self.credentials = self.credentials, credentials
         try:
-            self._context = self._make_context()
+            self.context = self._make_context()
         except Exception:
             self.credentials = before
             raise
-        for places in self._places.values():
-            for place in places:
-                place.wake.set()
+        for place in self._all_places:
+            place.renew()
         return True
 
     async def reachable(self, seconds: float) -> bool:
         """Whether there is a connection, now or within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
-                await self._any_ready.wait()
+                await self.roster.any_ready.wait()
         except TimeoutError:
             return False
         return True
 
     async def close(self) -> None:
         """Drop every connection, calls included."""
-        tasks = [*self._tasks, *(place.task for places in self._places.values() for place in places)]
+        tasks = [*self._tasks, *(place.task for place in self._all_places)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.ready.clear()  # and nobody hopes for more
+        self.roster.close()  # and nobody hopes for more
         self._places.clear()
         self._unresolved.clear()
         self._give_up_waiting()
@@ -147,19 +117,23 @@ class Pool:
         for link in links:
             link.close()
         if links:
-            await asyncio.wait([link.closed for link in links], timeout=CLOSE_TIMEOUT)
+            await asyncio.wait([link.closed for link in links], timeout=GOODBYE)
         for link in tuple(self._links):
             link.transport.abort()
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def place(self, call: Waiting) -> Status | None:
-        """Begin the call on a connection, now or when there is one; a Status: there will be none."""
-        if not self.waiting and (link := self._balancer.pick(self.ready)) is not None:
-            call.begin(link)
+    def assign(self, call: Waiting, tried: Collection[Address] = ()) -> Status | None:
+        """Begin the call on a connection, now or when there is one; a Status: there will be none.
+
+        `tried`: where it has failed, and goes only if there is nobody else.
+        """
+        if tried and self._begin(call, [link for link in self.ready if link.address not in tried]):
+            return None
+        if not self.waiting and self._begin(call, self.ready):
             return None
         if not self.ready and not self._hopeful:
-            return UNREACHABLE
+            return self._why_nobody
         if len(self.waiting) >= MAX_WAITING:
             return CROWDED
         self.waiting[call] = None
@@ -169,25 +143,32 @@ class Pool:
         """The call waits no longer."""
         self.waiting.pop(call, None)
 
+    def serve_waiting(self) -> None:
+        """There may be room for calls that wait."""
+        while self.waiting and self._begin(call := next(iter(self.waiting)), self.ready):
+            del self.waiting[call]
+
+    def _begin(self, call: Waiting, links: list[BackendLink]) -> bool:
+        while (link := self._balancer.pick(links)) is not None:
+            if call.begin(link):
+                return True
+        return False
+
     @property
     def _hopeful(self) -> bool:
-        """Some place may be connected soon."""
-        if self._unresolved:
-            return True
-        return any(not place.problem and not place.task.done() for places in self._places.values() for place in places)
-
-    def serve_waiting(self) -> None:
-        while self.waiting and (link := self._balancer.pick(self.ready)) is not None:
-            call = next(iter(self.waiting))
-            del self.waiting[call]
-            call.begin(link)
+        """Some place may be ready soon."""
+        return bool(self._unresolved) or any(place.hopeful for place in self._all_places)
 
     def _give_up_waiting(self) -> None:
         if self.ready or self._hopeful:
             return
         waiting, self.waiting = self.waiting, {}
         for call in waiting:
-            call.fail(UNREACHABLE)
+            call.fail(self._why_nobody)
+
+    @property
+    def _why_nobody(self) -> Status:
+        return NOT_SERVING if self.roster.standing else UNREACHABLE
 
     # -- addresses -----------------------------------------------------------------------------------------------
 
@@ -199,7 +180,7 @@ class Pool:
                 self._settle(target, await resolver.resolve(target))
                 delay = RESOLVE_AGAIN
             except OSError as error:
-                self._fell_short(target.text, error.strerror or str(error))
+                self.report(target.text, error.strerror or str(error))
                 wait, delay = delay, min(delay * 2, RESOLVE_INTERVAL)
             self._unresolved.discard(target)
             self._give_up_waiting()
@@ -218,64 +199,51 @@ class Pool:
                 place.abandon()
         for address in addresses:
             if (target, address) not in self._places:
-                count = self._settings.connections
-                self._places[target, address] = [Place(self, target, address) for _ in range(count)]
+                self._places[target, address] = [
+                    Place(self, target, address, Backoff(first=BACKOFF, most=BACKOFF_MOST, stood=STOOD))
+                    for _ in range(self._settings.connections)
+                ]
+        self.roster.keep({address for _, address in self._places})
+
+    @property
+    def _all_places(self) -> Iterator[Place]:
+        return chain.from_iterable(self._places.values())
 
     # -- connections ---------------------------------------------------------------------------------------------
 
-    async def keep(self, place: Place) -> None:
-        """Run as the task of a place."""
-        loop = asyncio.get_running_loop()
-        delay = BACKOFF
-        while True:
-            place.wake.clear()
-            context = self._context
-            try:
-                link = await dial(place.address, self._dialling(place.target), place)
-                if link.retired:
-                    raise ConnectError("the backend took its leave at once")  # noqa: TRY301
-            except ConnectError as error:
-                if place.problem != str(error):
-                    place.problem = str(error)
-                    self._fell_short(str(place.address), place.problem)
-                self._give_up_waiting()
-                if not self.ready:
-                    self._resolve_now.set()
-            else:
-                stood_from = loop.time()
-                place.problem = ""
-                if self._context is context:
-                    place.wake.clear()  # it was set for the one before
-                self._replace(place, link)
-                await place.wake.wait()
-                if loop.time() - stood_from >= STOOD:
-                    delay = BACKOFF
-                    self._resolve_now.set()
-                    continue
-            await asyncio.sleep(delay * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
-            delay = min(delay * BACKOFF_GROWTH, BACKOFF_MOST)
+    def add(self, link: BackendLink) -> None:
+        """The connection takes calls, if its backend is serving."""
+        self._links.add(link)
+        self.roster.add(link)
+        self.review()
 
-    def left(self, link: BackendLink) -> None:
+    def retired(self, link: BackendLink) -> None:
         """The connection takes no new call."""
-        if link in self.ready:
-            self.ready.remove(link)
-        if not self.ready:
-            self._any_ready.clear()
+        self.roster.remove(link)
+        if self.waiting and self.ready:
+            asyncio.get_running_loop().call_soon(self.serve_waiting)  # the first of them may be what has found it so
+
+    def review(self) -> None:
+        """Backends are serving now, or no longer; addresses are ejected, or back."""
+        self.roster.select()
+        self.serve_waiting()
+        self._give_up_waiting()
 
     def lost(self, link: BackendLink) -> None:
         """The connection is closed."""
         self._links.discard(link)
 
-    def _replace(self, place: Place, link: BackendLink) -> None:
-        before, place.link = place.link, link
-        self._links.add(link)
-        self.ready.append(link)
-        self._any_ready.set()
-        if before is not None:
-            before.retire()
-        self.serve_waiting()
+    def attempt_failed(self) -> None:
+        """Some place is not connected, and will not be at once."""
+        self._give_up_waiting()
+        if not self.ready:
+            self.resolve_soon()
 
-    def _dialling(self, target: Target) -> Dialling:
+    def resolve_soon(self) -> None:
+        """The addresses may have changed."""
+        self._resolve_now.set()
+
+    def dialling(self, target: Target) -> Dialling:
         tls = self._settings.tls
         name = (tls.server_name if tls is not None else None) or target.host or LOCAL  # without one, none is checked
         authority = tls.server_name if tls is not None and tls.server_name else target.authority
@@ -284,7 +252,7 @@ class Pool:
             (b":scheme", b"http" if tls is None else b"https"),
             (b":authority", authority.encode()),
         ]
-        return Dialling(self._context, name, prelude, self._user_agent, self._settings.keepalive)
+        return Dialling(self.context, name, prelude, self._user_agent, self._settings.keepalive)
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -293,7 +261,8 @@ class Pool:
             for link in tuple(self._links):
                 link.tick(loop.time())
 
-    def _fell_short(self, where: str, problem: str) -> None:
+    def report(self, where: str, problem: str) -> None:
+        """A target cannot be resolved, or an address not be reached, for a reason that was not told yet."""
         self.problem = problem
         log.warning("backend_unreachable", upstream=self.name, address=where, problem=problem)
 

@@ -22,7 +22,7 @@ async def reflect(name: str, channels: Channels) -> bytes:
     ReflectionError.
     """
     try:
-        return await _files(channels.take().channel)
+        return await _files(channels.take().aio)
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNIMPLEMENTED:
             reason = "it has no server reflection; give a FileDescriptorSet file instead"

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.call import Call
 from gateway.front.census import Census
@@ -22,7 +23,9 @@ def call(census: Census) -> Call:
 
 def test_connections_up_to_the_limit() -> None:
     census = Census(2)
-    assert [census.connected() for _ in range(4)] == [True, True, False, False]
+    with capture_logs() as events:
+        assert [census.connected() for _ in range(4)] == [True, True, False, False]
+    assert [event["event"] for event in events] == ["connection_refused"] * 2
     assert census.connections == 4  # those refused say goodbye too
     census.disconnected()
     census.disconnected()

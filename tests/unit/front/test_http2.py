@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -138,7 +138,7 @@ async def world(
     gate: ManualGate | None = None,
     up: ListUpstream | None = None,
     census: Census | None = None,
-    body_stall: float | None = STALL,
+    body_stall: float = STALL,
     talk: bool = True,
     **extra: Any,
 ) -> World:
@@ -172,7 +172,7 @@ async def test_a_head_is_made_of_pseudo_headers_and_fields() -> None:
         peer="192.0.2.1",
         scheme=b"http",  # the connection's: the client may say what it likes
         identities=(),
-        trailers=True,
+        takes_trailers=True,
     )
 
 
@@ -587,14 +587,6 @@ async def test_a_body_that_this_end_holds_back_has_not_stopped() -> None:
     assert call.reason == "body_stall"
 
 
-async def test_without_a_limit_a_body_may_stop() -> None:
-    here = await world(body_stall=None)
-    await here.ask(DO, WEB, body=FRAME[:-1], end=False)
-    (call,) = here.census.calls
-    await here.wait(3 * STALL)
-    assert not call.closed
-
-
 async def test_a_reader_that_takes_nothing() -> None:
     here = await world(settings={SettingCodes.INITIAL_WINDOW_SIZE: 10})
     stream = await here.ask(DO, WEB)
@@ -674,9 +666,9 @@ async def test_one_connection_too_many() -> None:
 async def test_a_client_that_never_greets_is_let_go() -> None:
     here = await world(talk=False)
     start = here.link.now
-    here.front.tick(start + http2.HANDSHAKE_TIMEOUT - 1)
+    here.front.tick(start + http2.GREETING_TIMEOUT - 1)
     assert not here.peer.transport.closed
-    here.front.tick(start + http2.HANDSHAKE_TIMEOUT)
+    here.front.tick(start + http2.GREETING_TIMEOUT)
     assert here.peer.transport.closed
 
 
@@ -791,6 +783,23 @@ async def test_a_drain_closes_a_connection_without_streams_after_the_notice(monk
     await here.peer.talk()
     assert not here.peer.transport.closed
     await closed(here)
+
+
+async def test_a_drain_waits_for_what_a_full_transport_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = await world()
+    later: list[Callable[[], None]] = []
+    monkeypatch.setattr(here.peer.clock, "call_later", lambda _, act: later.append(act), raising=False)
+    here.front.drain()
+    await here.peer.talk()
+    here.peer.transport.fill()
+    later[0]()
+    await asyncio.sleep(0)
+    assert not here.peer.transport.closed
+    here.peer.transport.drain()
+    assert here.peer.transport.closed
+    assert not here.peer.transport.aborted
+    here.peer.hear()
+    assert [goaway.last_stream for goaway in here.peer.goaways] == [2**31 - 1, 0]
 
 
 async def test_a_connection_that_is_made_during_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:

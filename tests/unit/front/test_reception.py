@@ -61,6 +61,16 @@ def test_a_refusal_that_a_page_may_read(
     assert values(answer, b"access-control-allow-origin") == [value for _, value in origin]
 
 
+@pytest.mark.parametrize("takes_trailers", [False, True])
+def test_a_wrong_type_is_told_which_ones_there_are(takes_trailers: bool) -> None:
+    reception = Reception(CorsPolicy(Cors()), Refusals())
+    head = RequestHead("POST", ECHO, [(b"content-type", b"a/b")], "", b"http", takes_trailers=takes_trailers)
+    answer = reception.receive(head)
+    assert isinstance(answer, Answer)
+    assert b"application/grpc-web" in answer.body
+    assert answer.body.endswith(b" or application/grpc\n") == takes_trailers
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "status", "reason"),
     [

@@ -42,8 +42,8 @@ class Recorder:
     def writable(self) -> None:
         self.heard.append(("writable",))
 
-    def left(self) -> None:
-        self.heard.append(("left",))
+    def delivered(self) -> None:
+        self.heard.append(("delivered",))
 
     def closed(self, error: int, by_peer: bool) -> None:
         self.heard.append(("closed", error, *(("by peer",) if by_peer else ())))

@@ -216,36 +216,34 @@ async def test_a_stream_that_is_gone_is_not_told_of_room() -> None:
 # --- what the peer may send ahead
 
 
-async def test_a_window_opens_when_the_stream_has_consumed() -> None:
+async def test_a_window_stays_shut_while_the_stream_is_held() -> None:
     link, peer = await serving()
     stream, recorder = await asked(link, peer, end=False)
+    link.hold(stream)
     assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW
     peer.send(stream, bytes(STREAM_WINDOW))
     await peer.talk()
     assert len(recorder.data) == STREAM_WINDOW
     assert peer.h2.local_flow_control_window(stream) == 0
-    assert link.missing_window == 0  # the stream owes it
-    link.consumed(stream, STREAM_WINDOW // 2)
-    link.flush_soon()
-    await peer.talk()
-    assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW // 2
-    link.consumed(stream, STREAM_WINDOW // 2)
-    link.flush_soon()
+    assert link.unacknowledged == STREAM_WINDOW
+    assert link.missing_window == 0  # it is not lost
+    link.release(stream)
     await peer.talk()
     assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW
+    peer.send(stream, bytes(STREAM_WINDOW))
+    await peer.talk()
+    assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW  # and from then on it opens by itself
+    assert link.unacknowledged == 0
 
 
 async def test_the_connections_window_is_given_back_for_a_stream_that_is_gone() -> None:
     link, peer = await serving(window=STREAM_WINDOW)
     stream, _ = await asked(link, peer, end=False)
+    link.hold(stream)
     peer.send(stream, bytes(STREAM_WINDOW))
     peer.h2.reset_stream(stream)
     await peer.talk()
-    assert link.missing_window == 0
-    link.consumed(stream, STREAM_WINDOW)
-    link.flush_soon()
-    await peer.talk()
-    assert link.missing_window == 0
+    assert (link.unacknowledged, link.missing_window) == (0, 0)
     assert peer.h2.outbound_flow_control_window == STREAM_WINDOW
 
 
@@ -286,8 +284,6 @@ async def test_small_messages_that_come_together_are_handed_on_together() -> Non
     assert recorders[one].heard == [("trailers", [(b"x-late", b"1")])]
     assert recorders[two].heard == [("end",)]
     assert recorders[one].pieces + recorders[two].pieces <= 4
-    for stream in (one, two):
-        link.consumed(stream, len(recorders[stream].data))
     assert link.missing_window < 3000  # given back in large pieces
 
 
@@ -313,7 +309,7 @@ async def test_a_request_that_nobody_waits_for_is_reset_after_a_grace() -> None:
     await peer.talk()
     left_at = link.now
     assert peer.ended(stream)
-    assert recorder.heard == [("left",)]
+    assert recorder.heard == [("delivered",)]
     link.tick(left_at + GRACE * 0.9)
     await peer.talk()
     assert peer.reset(stream) is None
@@ -321,7 +317,7 @@ async def test_a_request_that_nobody_waits_for_is_reset_after_a_grace() -> None:
     link.tick(left_at + GRACE * 1.1)
     await peer.talk()
     assert peer.reset(stream) == NO_ERROR
-    assert recorder.heard == [("left",), ("closed", NO_ERROR)]
+    assert recorder.heard == [("delivered",), ("closed", NO_ERROR)]
 
 
 async def test_a_request_that_ends_within_the_grace_is_not_reset() -> None:
@@ -334,7 +330,7 @@ async def test_a_request_that_ends_within_the_grace_is_not_reset() -> None:
     await peer.talk()
     link.tick(link.now + 2 * GRACE)
     await peer.talk()
-    assert recorder.heard == [("left",), ("end",), ("closed", NO_ERROR)]
+    assert recorder.heard == [("delivered",), ("end",), ("closed", NO_ERROR)]
     assert peer.reset(stream) is None
 
 
@@ -350,7 +346,7 @@ async def test_an_answer_has_left_when_the_peers_windows_have_let_it() -> None:
     assert peer.reset(stream) is None
     peer.open_window(1, stream)
     await peer.talk()
-    assert recorder.heard == [("left",)]
+    assert recorder.heard == [("delivered",)]
     assert peer.body(stream) == b"abc"
     link.tick(link.now + 0.5 * GRACE)
     await peer.talk()

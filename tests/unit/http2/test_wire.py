@@ -148,10 +148,10 @@ async def test_how_many_streams_the_peer_takes() -> None:
 
 async def test_who_the_peer_is() -> None:
     link, _ = await serving()
-    assert link.peer_name == "192.0.2.1"
+    assert link.peer.address == "192.0.2.1"
     local = Recording(server=True)
     Peer(local, peername="/run/x.sock")
-    assert local.peer_name == ""
+    assert local.peer.address == ""
 
 
 # --- the end of a connection
@@ -283,7 +283,8 @@ async def test_the_engine_ends_in_the_middle_and_the_goodbye_is_written_by_hand(
     link.send(served, b"x")
     link.end(served)
     link.reset(served, CANCEL)
-    link.consumed(served, 1)
+    link.hold(served)
+    link.release(served)
     link.ping()
     link.close()
     link.tick(link.now)

@@ -14,6 +14,7 @@ from gateway.settings import Upstream
 from gateway.upstream.h2 import H2Upstream
 from gateway.upstream.h2_stream import MessageLimits
 from gateway.upstream.pool import Pool
+from gateway.upstream.retries import Retries, RetryBudget
 from tests.support.backend_http2 import Backend, Request, SettingCodes, ok
 from tests.support.frames import message
 from tests.support.wire import PATIENCE
@@ -127,12 +128,18 @@ def settings(*targets: str, tls: dict[str, str] | None = None, **more: Any) -> U
 
 
 @contextlib.asynccontextmanager
-async def upstream_to(*targets: str | Backend, started: bool = True, **more: Any) -> AsyncIterator[H2Upstream]:
-    """An upstream; afterwards nothing of it is left: no connection, no task, no call that waits."""
+async def upstream_to(
+    *targets: str | Backend, started: bool = True, budget: int = 1000, **more: Any
+) -> AsyncIterator[H2Upstream]:
+    """An upstream; afterwards nothing of it is left: no connection, no task, no call that waits.
+
+    `budget`: how often it may send calls of `idempotent_methods` again.
+    """
     texts = [target.target if isinstance(target, Backend) else target for target in targets]
     before = asyncio.all_tasks()
     pool = Pool("test", settings(*texts, **more), "test/1")
-    upstream = H2Upstream("test", pool, MessageLimits(MAX_REQUEST, MAX_RESPONSE))
+    retries = Retries(more.get("idempotent_methods", ()), RetryBudget(budget, asyncio.get_running_loop().time))
+    upstream = H2Upstream("test", pool, MessageLimits(MAX_REQUEST, MAX_RESPONSE), retries=retries)
     if started:
         upstream.start()
     try:
@@ -140,6 +147,7 @@ async def upstream_to(*targets: str | Backend, started: bool = True, **more: Any
     finally:
         await upstream.close()
     assert not pool.waiting
+    assert not pool.calls
     left = [task for task in asyncio.all_tasks() - before if "gateway/upstream" in task.get_coro().cr_code.co_filename]  # type: ignore[union-attr]
     assert not left, left
 

@@ -34,8 +34,8 @@ class Keeper:
     def room(self) -> None:
         self.said.append("room")
 
-    def left(self, link: BackendLink) -> None:
-        self.said.append("left")
+    def retired(self, link: BackendLink) -> None:
+        self.said.append("retired")
 
     def lost(self, link: BackendLink) -> None:
         self.said.append("lost")
@@ -52,7 +52,7 @@ class Stream:
     def trailers_received(self, headers: tuple[Header, ...]) -> None: ...
     def full(self) -> None: ...
     def writable(self) -> None: ...
-    def left(self) -> None: ...
+    def delivered(self) -> None: ...
 
     def closed(self, error: int, by_peer: bool) -> None:
         self.gone.append(f"closed {error}")
@@ -304,7 +304,7 @@ async def test_a_connection_that_is_retired_takes_nothing_new_and_closes_with_it
         link.retire()
         link.retire()
         assert not link.has_room
-        assert keeper.said.count("left") == 1
+        assert keeper.said.count("retired") == 1
         assert not there.connections[0].closed
         request.rst(8)
         await asyncio.wait_for(link.closed, PATIENCE)
@@ -322,7 +322,7 @@ async def test_a_connection_that_is_lost_tells_its_keeper_once_and_every_stream(
         keeper.said.clear()
         there.connections[0].abort()
         await asyncio.wait_for(link.closed, PATIENCE)
-        assert keeper.said == ["left", "lost"]
+        assert keeper.said == ["retired", "lost"]
         assert [stream.gone for stream in streams] == [["lost"]] * 3
 
 
@@ -348,16 +348,17 @@ async def test_a_connection_that_has_lost_its_window_is_replaced(monkeypatch: py
     monkeypatch.setattr(backend_link, "CONNECTION_WINDOW", 400_000)
     async with backend(silent) as there, connected(there, plain(), keeper) as link:
         number, _ = open_stream(link)
+        link.hold(number)
         (request,) = await there.arrivals(1)
         request.head()
         await request.send(bytes(350_000))
-        await news(lambda: link._owed == 350_000)
+        await news(lambda: link.unacknowledged == 350_000)
         link.tick(link.now)
         assert not link.retired
-        link._owed = 0
+        link._held.clear()
         link.tick(link.now)
         assert link.retired
-        assert keeper.said.count("left") == 1
+        assert keeper.said.count("retired") == 1
         assert not link.closed.done()
         link.reset(number, 8)
         await asyncio.wait_for(link.closed, PATIENCE)

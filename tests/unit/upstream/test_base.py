@@ -1,19 +1,29 @@
 """Routes: the most particular one wins."""
 
+from collections.abc import Mapping
+
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.ends import UpstreamRequest
 from gateway.permit import Permit
 from gateway.protocol.status import Code, Status
-from gateway.upstream.base import Upstreams
+from gateway.upstream.base import FULL, AddressState, Upstreams
+from gateway.upstream.call_bound import CallBound
 from tests.support.ends import Road
 
 
 class Named:
     """An upstream that tells its name."""
 
-    def __init__(self, name: str) -> None:
+    retries: Mapping[str, int] = {}
+    addresses: tuple[AddressState, ...] = ()
+    connections = 0
+
+    def __init__(self, name: str, calls: int = 0) -> None:
         self.name = name
+        self.calls = calls
+        self.bound = CallBound.of(10)
 
     def open(self, permit: Permit, request: UpstreamRequest, reply: object) -> Status:
         return Status(Code.OK, self.name)
@@ -75,3 +85,22 @@ def test_an_unrouted_path_is_unimplemented() -> None:
 def test_health_goes_to_a_single_upstream() -> None:
     assert upstreams(a="a.A").routed(b"/grpc.health.v1.Health/Check")
     assert not upstreams(a="a.A").routed(b"/b.B/M")
+
+
+@pytest.mark.parametrize(("others", "bound"), [(0, 10), (1, 5), (2, 5)])
+def test_an_upstream_beside_others_may_fill_half_of_the_house(others: int, bound: int) -> None:
+    names = {f"other{number}": Named(f"other{number}", calls=10) for number in range(others)}
+    busy = names["busy"] = Named("busy")
+    routes = Upstreams(names, {"*": "busy"})
+
+    def opened() -> object:
+        return routes.open(Permit(b"/a.B/C"), UpstreamRequest([], None, b"application/grpc"), Road().call)
+
+    busy.calls = bound - 1
+    assert opened() == Status(Code.OK, "busy")
+    busy.calls = bound
+    with capture_logs() as events:
+        assert [opened(), opened()] == [FULL, FULL]
+    assert events == [{"event": "upstream_full", "log_level": "warning", "upstream": "busy", "calls": bound}]
+    busy.calls -= 1
+    assert opened() == Status(Code.OK, "busy")

@@ -11,7 +11,7 @@ from gateway.http2 import STREAM_WINDOW
 from gateway.protocol import timeout
 from gateway.protocol.metadata import Header
 from gateway.protocol.status import Status
-from gateway.upstream.h2_stream import ERROR_TEXT
+from gateway.upstream.http_reply import MAX_TEXT
 from tests.support.backend_http2 import Backend, ErrorCodes, Request, backend, ok, silent
 from tests.support.frames import message
 from tests.unit.upstream.caller import MAX_RESPONSE, Caller, call, nothing_open, upstream_to
@@ -266,7 +266,7 @@ async def test_the_body_of_an_http_error_is_read_no_further_than_a_message() -> 
         status = await caller.end()
         assert status.code == 2
         assert "ü" in status.message
-        assert len(status.message) <= ERROR_TEXT + 100
+        assert len(status.message) <= MAX_TEXT + 100
         (request,) = there.requests
         await there.until(lambda: request.over)  # and the backend is told to stop
         assert request.sent <= STREAM_WINDOW

@@ -73,6 +73,20 @@ async def test_a_reset_that_crosses_another_leaves_nothing_behind() -> None:
         assert not link._reset_by_peer
 
 
+async def test_a_call_that_the_backend_breaks_off_leaves_nothing_behind() -> None:
+    """Its request was complete: nobody may wait for the end of a stream that is closed."""
+
+    async def break_off(request: Request) -> None:
+        await request.whole()
+        request.rst(ErrorCodes.INTERNAL_ERROR)
+
+    async with backend(break_off) as there, upstream_to(there) as upstream:
+        for _ in range(3):
+            assert (await call(upstream).end()).code == 13
+        (link,) = upstream.pool.ready
+        assert not link._unfinished
+
+
 async def test_a_caller_that_leaves_when_all_is_said_says_nothing() -> None:
     async with backend() as there, upstream_to(there) as upstream:
         caller = call(upstream)

@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 
 from gateway.protocol.status import Status
 from gateway.upstream import pool
+from gateway.upstream.backoff import GROWTH, JITTER
 from gateway.upstream.h2 import H2Upstream
-from gateway.upstream.pool import BACKOFF, BACKOFF_GROWTH, CROWDED, JITTER, UNREACHABLE
+from gateway.upstream.pool import BACKOFF, CROWDED, UNREACHABLE
 from tests.support.backend_http2 import (
     SettingCodes,
     backend,
@@ -107,7 +108,7 @@ async def test_attempts_become_rarer(greets: bool, monkeypatch: pytest.MonkeyPat
         leaving.cancel()
     pauses = [after - before for before, after in itertools.pairwise(dialled)]
     for number, pause in enumerate(pauses):
-        wanted = min(BACKOFF * BACKOFF_GROWTH**number, 0.6)
+        wanted = min(BACKOFF * GROWTH**number, 0.6)
         assert wanted * (1 - JITTER) - 0.02 < pause < wanted * (1 + JITTER) + 0.3
 
 
@@ -324,7 +325,7 @@ async def test_closing_waits_for_nobody_who_does_not_listen() -> None:
             call(upstream)
         started = asyncio.get_running_loop().time()
         await upstream.close()
-        assert asyncio.get_running_loop().time() - started < pool.CLOSE_TIMEOUT + 0.5
+        assert asyncio.get_running_loop().time() - started < pool.GOODBYE + 0.5
         there.connections[0].read_again()
 
 

@@ -24,6 +24,11 @@ from tests.support.gateway import RunningGateway, eventually, running
 IN_BROWSERS = ("connect-web", "grpc-web binary", "grpc-web text", "protobuf-ts binary", "protobuf-ts text")
 IN_NODE = ("connect-web", "protobuf-ts binary", "protobuf-ts text")
 HOLDS_MESSAGES_BACK = "grpc-web binary"  # XMLHttpRequest gives binary data when it is complete
+NO_STREAMS = {  # how clients refuse to send a stream
+    "connect-web": Code.UNKNOWN,
+    "protobuf-ts binary": Code.UNIMPLEMENTED,
+    "protobuf-ts text": Code.UNIMPLEMENTED,
+}
 LISTENERS = {"http": 0, "https": 1}
 PROTOCOLS = {"http": "http/1.1", "https": "h2"}  # that Chromium speaks there; Node's fetch stays with HTTP/1.1
 SERVICE = "/demo.v1.Demo/"
@@ -226,6 +231,19 @@ async def test_a_call_without_the_role_is_refused(client: Client) -> None:
     assert (end.code, end.messages) == (Code.PERMISSION_DENIED, [])
     assert client.gateway.backend_calls == before
     assert (await client.call("Shout", {"text": "me too"}, role="admin")).messages == [{"text": "ME TOO"}]
+
+
+@pytest.mark.parametrize("method", ["Collect", "Chat"])
+@pytest.mark.parametrize("way", [Way("chromium", client, at).param() for client in NO_STREAMS for at in LISTENERS])
+async def test_a_client_stream_is_not_tried(client: Client, page: PageRuntime, method: str) -> None:
+    """Over HTTP/2 neither, where Chromium could. Google's grpc-web has no call for it at all."""
+    network = await Network.watch(page.page)
+    before = client.gateway.backend_calls
+    end = await client.call(method, {"text": "one"})
+    assert (end.code, end.messages) == (NO_STREAMS[client.way.client], [])
+    assert "stream" in end.message
+    assert crossed(network) == set()
+    assert client.gateway.backend_calls == before
 
 
 def crossed(network: Network) -> set[tuple[str, int | None, str]]:

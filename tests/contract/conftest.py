@@ -1,7 +1,5 @@
 """One gateway for each upstream, for the whole matrix; both before the same backends."""
 
-import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -37,25 +35,11 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         listener = Listener({"Echo": (head(), ECHO, trailers())})
         port = await exits.enter_async_context(listener.door(None))
         sections["listener"] = {"services": [LISTENER], **PLAINTEXT, "targets": [f"127.0.0.1:{port}"]}
-        exits.push_async_callback(_let_go)
         gateways = {
             upstream: await exits.enter_async_context(running(_through(upstream, sections, declared)))
             for upstream in UPSTREAMS
         }
         yield Stage(gateways, backend, witness, listener, port)
-
-
-async def _let_go() -> None:
-    """A connection to a backend lives as long as its calls, and grpc.aio leaves some to the collector.
-
-    Those whose write failed it never ends (grpc/grpc#36066).
-    """
-    for _ in range(3):
-        await asyncio.sleep(0.01)  # in which tasks that were cancelled end
-        gc.collect()
-        for call in gc.get_objects():
-            if type(call).__name__ == "_AioCall":
-                call.cancel("the gateway is gone")
 
 
 def _through(upstream: str, sections: dict[str, Any], declared: Path) -> Change:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from structlog.testing import capture_logs
 
-from gateway.app import Gateway, StartError
+from gateway.app import Gateway
 from gateway.demo.pb import demo_pb2
+from gateway.errors import StartError
 from gateway.settings import SettingsError, parse
 from gateway.upstream.grpcio import GrpcioUpstream
 from tests.support.certificates import DAY, authority, leaf, write_pair
@@ -82,12 +82,19 @@ async def test_without_keys_it_is_alive_and_closed_and_not_ready() -> None:
         assert gateway.backend_calls == 0
 
 
-async def test_the_ready_event_names_the_listeners_as_they_are() -> None:
-    with capture_logs() as events:
-        async with running() as gateway:
-            (ready,) = [event for event in events if event["event"] == "ready"]
-            assert ready["listeners"] == gateway.gateway.urls
-            assert all(not url.endswith(":0") for url in ready["listeners"])
+async def test_ready_while_one_of_two_upstreams_can_be_reached() -> None:
+    """Or one dead backend would take all the others out of service, everywhere at once."""
+
+    def second(configuration: dict[str, Any]) -> None:
+        dead = {"services": ["dead.v1.*"], "targets": ["127.0.0.1:1"], "plaintext": True, "allow_insecure_tokens": True}
+        configuration["upstreams"]["dead"] = dead
+
+    async with running(second) as gateway:
+        status, page = await ask(gateway, "/readyz")
+        assert status == 200
+        assert json.loads(page) == {"status": "ready", "missing": {"upstream dead": "no target can be reached"}}
+        await gateway.world.backend.stop()
+        assert (await ask(gateway, "/readyz"))[0] == 503
 
 
 def settings_of(gateway: RunningGateway, **changes: Any) -> Any:

@@ -3,10 +3,8 @@
 import asyncio
 import io
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +14,9 @@ from structlog.testing import capture_logs
 
 from gateway.demo.pb import demo_pb2
 from gateway.demo.pb.status_pb2 import ErrorInfo, RichStatus
-from tests.support.backends import SCRIPT, Requests, ScriptedBackend, scripted
-from tests.support.certificates import Authority, authority, leaf, write_pair
-from tests.support.frames import message, take_apart
+from tests.support.backends import SCRIPT, ScriptedBackend, scripted
+from tests.support.behaviours import tell
+from tests.support.frames import message
 from tests.support.gateway import DEMO, ORIGIN, Reply, RunningGateway, eventually, running
 from tests.support.wire import connect, request
 
@@ -31,11 +29,6 @@ HEALTH = "/grpc.health.v1.Health/"
 async def gateway() -> AsyncIterator[RunningGateway]:
     async with running() as gateway:
         yield gateway
-
-
-async def tell(requests: Requests, context: Any) -> AsyncIterator[bytes]:
-    """The metadata that arrived, as JSON."""
-    yield json.dumps([(name, str(value)) for name, value in context.invocation_metadata()]).encode()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -147,8 +140,7 @@ async def test_the_backend_sees_the_gateway_and_the_subject(gateway: RunningGate
 
 async def test_claims_are_forwarded_as_they_stand(backend: ScriptedBackend) -> None:
     def change(configuration: dict[str, Any]) -> None:
-        configuration["upstreams"]["script"] = backend.section()
-        configuration["authorization"]["default"] = "authenticated"
+        backend.behind()(configuration)
         configuration["auth"]["forward_authorization"] = False
         configuration["auth"]["forward_claims"] = {
             "x-user-id": "sub", "x-tenant": "tenant", "x-level": "level", "x-flag": "flag", "x-list": "roles",
@@ -159,7 +151,7 @@ async def test_claims_are_forwarded_as_they_stand(backend: ScriptedBackend) -> N
         headers = gateway.headers(x_user_id="root", x_tenant="theirs", x_list="admin")
         headers["authorization"] = f"Bearer {gateway.token(**claims)}"
         reply = await gateway.post(SCRIPT + "Tell", b"", headers)
-        arrived = dict(json.loads(reply.messages[0]))
+        arrived = dict(json.loads(reply.messages[0])["metadata"])
         assert arrived["x-user-id"] == "Zo%C3%AB%0D%0Ax-admin: 1"
         assert arrived["x-level"] == "7"
         # What the token does not say, nobody says; and neither is the token itself handed on.
@@ -249,15 +241,12 @@ async def test_calls_at_once_are_counted(backend: ScriptedBackend) -> None:
         configuration["limits"] = {"max_calls": 2}
 
     async with running(change) as gateway:
-        idle = request(
-            DEMO + "Count",
-            list(gateway.headers().items()),
-            message(demo_pb2.CountRequest(interval_ms=60_000)),
-        )
+        idle = request(DEMO + "Count", gateway.fields(), message(demo_pb2.CountRequest(interval_ms=60_000)))
         async with connect(gateway.port) as one, connect(gateway.port) as two:
             for wire in (one, two):
                 await wire.send(idle)
-                await wire.chunk() if (await wire.head()) else None
+                await wire.head()
+                await wire.chunk()
             full = await gateway.echo()
             assert (full.code, full.headers["access-control-allow-origin"]) == (8, ORIGIN)
             assert gateway.backend_calls == 2
@@ -271,7 +260,7 @@ async def test_connections_are_counted() -> None:
         configuration["limits"] = {"max_connections": 2}
 
     async with running(change) as gateway:
-        ask = request(DEMO + "Echo", list(gateway.headers().items()), message(b""))
+        ask = request(DEMO + "Echo", gateway.fields(), message(b""))
         async with connect(gateway.port) as one, connect(gateway.port) as two:
             assert (await one.ask(ask)).code == 0
             assert (await two.ask(ask)).code == 0
@@ -282,135 +271,3 @@ async def test_connections_are_counted() -> None:
             await eventually(lambda: gateway.gateway._census.connections == 1)
             async with connect(gateway.port) as three:
                 assert (await three.ask(ask)).code == 0
-
-
-# --- TLS, and clients with certificates
-
-
-def trusting(gateway: RunningGateway, pair: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(gateway.world.pki.ca))
-    context.set_alpn_protocols(["http/1.1"])
-    if pair is not None:
-        context.load_cert_chain(*pair)
-    return context
-
-
-def tls_port(gateway: RunningGateway) -> int:
-    return int(gateway.gateway.urls[1].rpartition(":")[2])
-
-
-async def told_over_tls(
-    gateway: RunningGateway, pair: tuple[Path, Path] | None, role: str | None
-) -> tuple[int, dict[str, str]]:
-    """Status and metadata at the backend. Raises ssl.SSLError or ConnectionError where TLS refuses."""
-    async with connect(tls_port(gateway), context=trusting(gateway, pair)) as wire:
-        answer = await wire.ask(request(SCRIPT + "Tell", list(gateway.headers(role).items()), b""))
-        messages, status, _ = answer.grpc()
-        return status.code, dict(json.loads(messages[0])) if messages else {}
-
-
-async def test_tls(gateway: RunningGateway) -> None:
-    async with connect(tls_port(gateway), context=trusting(gateway)) as wire:
-        ask = request(DEMO + "WhoAmI", list(gateway.headers().items()), message(b""))
-        for _ in range(2):
-            messages, status, _ = (await wire.ask(ask)).grpc()
-            assert status.code == 0
-            assert demo_pb2.WhoAmIReply.FromString(messages[0]).metadata["x-forwarded-proto"] == "https"
-        chosen = wire.writer.get_extra_info("ssl_object")
-        assert chosen.selected_alpn_protocol() == "http/1.1"
-    async with connect(tls_port(gateway), context=trusting(gateway)) as wire:
-        ask = request(DEMO + "Count", list(gateway.headers().items()), message(demo_pb2.CountRequest(count=3)))
-        assert len(take_apart((await wire.ask(ask)).body)[0]) == 3
-
-
-@pytest.fixture(scope="module")
-def clients() -> Authority:
-    return authority("clients")
-
-
-def client_pair(folder: Path, signer: Authority, name: str) -> tuple[Path, Path]:
-    return write_pair(folder, *leaf(signer, name), stem=name)
-
-
-def with_clients(backend: ScriptedBackend, ca: Path, mode: str) -> Any:
-    def change(configuration: dict[str, Any]) -> None:
-        configuration["upstreams"]["script"] = backend.section()
-        configuration["listeners"][1]["tls"] |= {"client_ca": str(ca), "client_auth": mode}
-        del configuration["authorization"]["descriptors"]
-        configuration["authorization"]["rules"].append(
-            {"methods": [SCRIPT + "Tell"], "roles": ["reader"], "identities": ["DNS:ops.internal", "CN:batch"]}
-        )
-
-    return change
-
-
-async def test_a_certificate_opens_what_rules_name_it_for(
-    backend: ScriptedBackend, clients: Authority, tmp_path: Path
-) -> None:
-    ca = tmp_path / "clients.pem"
-    ca.write_bytes(clients.pem)
-    ops, batch, other = (client_pair(tmp_path, clients, name) for name in ("ops.internal", "batch", "other"))
-    async with running(with_clients(backend, ca, "optional")) as gateway:
-        backend.calls.clear()
-        for pair in (ops, batch):
-            code, arrived = await told_over_tls(gateway, pair, None)
-            assert code == 0
-            assert arrived.keys().isdisjoint({"authorization", "x-user-id"})
-        assert (await told_over_tls(gateway, other, None))[0] == 16
-        assert (await told_over_tls(gateway, None, None))[0] == 16
-        code, arrived = await told_over_tls(gateway, other, "reader")
-        assert (code, arrived["x-user-id"]) == (0, "reader@demo")
-        assert (await told_over_tls(gateway, ops, "reader"))[0] == 0
-        assert backend.calls["Tell"] == 4
-        # The certificate opens only what names it, and a token that is bad is not made good by it.
-        async with connect(tls_port(gateway), context=trusting(gateway, ops)) as wire:
-            echo = request(DEMO + "Echo", list(gateway.headers(None).items()), message(b""))
-            assert (await wire.ask(echo)).code == 16
-            bad = gateway.headers(None) | {"authorization": "Bearer x"}
-            assert (await wire.ask(request(SCRIPT + "Tell", list(bad.items()), b""))).code == 16
-        assert gateway.backend_calls == 0
-
-
-async def test_a_certificate_of_another_authority_is_refused(
-    backend: ScriptedBackend, clients: Authority, tmp_path: Path
-) -> None:
-    ca = tmp_path / "clients.pem"
-    ca.write_bytes(clients.pem)
-    foreign = client_pair(tmp_path, authority("others"), "ops.internal")
-    async with running(with_clients(backend, ca, "optional")) as gateway:
-        backend.calls.clear()
-        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-            await told_over_tls(gateway, foreign, "reader")
-        assert not backend.calls
-
-
-async def test_a_certificate_is_required(backend: ScriptedBackend, clients: Authority, tmp_path: Path) -> None:
-    ca = tmp_path / "clients.pem"
-    ca.write_bytes(clients.pem)
-    other = client_pair(tmp_path, clients, "other")
-    async with running(with_clients(backend, ca, "required")) as gateway:
-        backend.calls.clear()
-        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-            await told_over_tls(gateway, None, "reader")
-        assert not backend.calls
-        assert (await told_over_tls(gateway, other, "reader"))[0] == 0
-        assert (await told_over_tls(gateway, other, None))[0] == 16
-
-
-async def test_a_listener_that_asks_for_no_certificate_believes_none(
-    backend: ScriptedBackend, clients: Authority, tmp_path: Path
-) -> None:
-    ca = tmp_path / "clients.pem"
-    ca.write_bytes(clients.pem)
-    ops = client_pair(tmp_path, clients, "ops.internal")
-
-    def change(configuration: dict[str, Any]) -> None:
-        asking = {"tls": dict(configuration["listeners"][1]["tls"]), "bind": "127.0.0.1:0"}
-        configuration["listeners"].append(configuration["listeners"][1])
-        configuration["listeners"][1] = asking
-        with_clients(backend, ca, "optional")(configuration)
-        configuration["listeners"][1:] = reversed(configuration["listeners"][1:])
-
-    async with running(change) as gateway:
-        assert (await told_over_tls(gateway, ops, None))[0] == 16
-        assert (await told_over_tls(gateway, ops, "reader"))[0] == 0

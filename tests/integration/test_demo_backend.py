@@ -86,14 +86,16 @@ async def read(call: AsyncIterator[object]) -> list[Any]:
     return [reply async for reply in call]
 
 
+# Of methods that take a stream nothing is written: grpc.aio forgets the status of a call that ends while a message is
+# being written (grpc/grpc#36066), and who refuses does not wait for one.
 CALLS: dict[str, Call] = {
     "Echo": lambda stub, sent: stub.Echo(pb.EchoRequest(), metadata=sent, timeout=TIMEOUT),
     "Shout": lambda stub, sent: stub.Shout(pb.EchoRequest(), metadata=sent, timeout=TIMEOUT),
     "WhoAmI": lambda stub, sent: stub.WhoAmI(pb.WhoAmIRequest(), metadata=sent, timeout=TIMEOUT),
     "Fail": lambda stub, sent: stub.Fail(pb.FailRequest(), metadata=sent, timeout=TIMEOUT),
     "Count": lambda stub, sent: read(stub.Count(pb.CountRequest(), metadata=sent, timeout=TIMEOUT)),
-    "Collect": lambda stub, sent: stub.Collect(texts("a"), metadata=sent, timeout=TIMEOUT),
-    "Chat": lambda stub, sent: read(stub.Chat(texts("a"), metadata=sent, timeout=TIMEOUT)),
+    "Collect": lambda stub, sent: stub.Collect(metadata=sent, timeout=TIMEOUT),
+    "Chat": lambda stub, sent: read(stub.Chat(metadata=sent, timeout=TIMEOUT)),
 }
 
 

@@ -31,6 +31,8 @@ from structlog.testing import capture_logs
 from gateway import check, cli, http2
 from gateway.demo.world import DemoWorld
 from gateway.front import http2 as front
+from gateway.protocol import metadata
+from gateway.protocol.status import WireError
 from gateway.settings import Settings, parse
 from gateway.settings.kind import NotYet
 from gateway.settings.outline import sections
@@ -419,6 +421,27 @@ def test_the_numbers_of_http2_are_those_of_the_code() -> None:
         f"no answer comes within {http2.wire.PING_TIMEOUT:g} seconds",
     ):
         assert number in told
+
+
+def test_what_of_a_request_reaches_a_backend() -> None:
+    told = re.search(r"A backend sees the caller's deadline.*?\n\n", TEXT, re.DOTALL)
+    assert told is not None
+    arriving, dropped = told[0].split("a caller's own")
+    dropped, refused = dropped.split("A name of metadata")
+    added = {name for name, _ in metadata.forwarded(b"192.0.2.1", b"https", b"api.example.com")}
+    assert {name.decode() for name in added} | {"user-agent", "x-user-agent"} == set(codes(arriving))
+    assert reaching("user-agent") == ["x-user-agent"]
+    assert [reaching(name.replace("*", "a")) for name in codes(dropped)] == [[]] * len(codes(dropped)) != []
+    bad, good = codes(refused)
+    assert reaching(good) == [good]
+    with pytest.raises(WireError) as error:
+        reaching(bad)
+    assert error.value.status.code == 3
+
+
+def reaching(name: str) -> list[str]:
+    header = (name.encode(), b"a")
+    return [kept.decode() for kept, _ in metadata.request_metadata([header], stripped=frozenset(), max_size=8192)]
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
@@ -147,3 +148,37 @@ async def test_dev_puts_a_page_on_this_machine_through_without_a_token(world: De
         assert b"grpc-status:0" in answer
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_it_follows_its_configuration_and_reads_it_again_on_sighup(world: DemoWorld) -> None:
+    path = configure(world)
+    good = path.read_text()
+    async with serving("serve", "-c", path) as process:
+        await event(process, "ready")
+        path.write_text(good.replace("require_origin", "requires_origin") + "nonsense: true\n")
+        refused = await event(process, "configuration_refused")
+        assert any("nonsense" in problem and str(path) in problem for problem in refused["problems"])
+        changed = yaml.safe_load(good)
+        changed["drain"] = "3s"
+        path.write_text(yaml.safe_dump(changed))
+        assert (await event(process, "configuration_changed"))["sections"] == ["drain"]
+        process.send_signal(signal.SIGHUP)
+        await event(process, "configuration_read_again")
+        process.send_signal(signal.SIGTERM)
+        assert (await event(process, "draining"))["seconds"] == 3
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_change_of_the_log_takes_effect(world: DemoWorld) -> None:
+    path = configure(world)
+    async with serving("serve", "-c", path) as process:
+        admin = (await event(process, "ready"))["admin"]
+        changed = yaml.safe_load(path.read_text())
+        changed["observability"]["log"]["level"] = "error"
+        path.write_text(yaml.safe_dump(changed))
+        async with aiohttp.ClientSession(admin) as session, asyncio.timeout(10):
+            while (await (await session.get("/config")).json())["observability"]["log"]["level"] != "error":
+                await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        stdout, _ = await process.communicate()
+        assert "stopped" not in stdout.decode()

@@ -16,7 +16,8 @@ from gateway.demo.pki import Pki
 from gateway.protocol.metadata import Header
 from tests.support.frames import message
 from tests.support.gateway import BINARY, DEMO, ORIGIN, TEXT, RunningGateway, running
-from tests.support.tokens import CASES, Case, KeyWorld
+from tests.support.token_table import CASES, Case
+from tests.support.tokens import KeyWorld
 from tests.support.wire import Answer, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -24,13 +24,16 @@ from h2.settings import SettingCodes
 from gateway.protocol.metadata import Headers
 from tests.support.certificates import Authority, authority, leaf, write_pair
 from tests.support.frames import message
-from tests.support.http2 import ACK, FRAME_HEAD, GOAWAY, PING, frame
+from tests.support.http2 import ACK, DATA, FRAME_HEAD, GOAWAY, PING, frame
 from tests.support.wire import PATIENCE
 
 __all__ = [
+    "NOT_SERVING",
+    "SERVING",
     "Backend",
     "Connection",
     "ErrorCodes",
+    "Health",
     "Papers",
     "Request",
     "SettingCodes",
@@ -151,6 +154,38 @@ async def silent(request: Request) -> None:
     """Nothing."""
 
 
+WATCH = b"/grpc.health.v1.Health/Watch"
+NOT_SERVING, SERVING = 2, 1
+
+
+class Health:
+    """An answer to calls, and to whoever asks grpc.health.v1 how the backend is."""
+
+    def __init__(self, answer: "Answer" = ok, status: int = SERVING) -> None:
+        self.answer = answer
+        self.status = status  # what it says first
+        self.watches: list[Request] = []  # all there were
+
+    @property
+    def watching(self) -> list[Request]:
+        return [watch for watch in self.watches if not watch.over and not watch.replied]
+
+    async def __call__(self, request: Request) -> None:
+        if request.fields[b":path"] != WATCH:
+            await self.answer(request)
+            return
+        assert await request.whole() == message(b"")
+        self.watches.append(request)
+        request.head()
+        await request.send(message(bytes((8, self.status))))
+        request.connection.backend.tell()
+
+    async def say(self, status: int) -> None:
+        self.status = status
+        for watch in self.watching:
+            await watch.send(message(bytes((8, status))))
+
+
 class Connection(asyncio.Protocol):
     """One connection of the gateway's."""
 
@@ -191,6 +226,11 @@ class Connection(asyncio.Protocol):
         """SETTINGS and GOAWAY in one segment."""
         self._greet()
         self.transport.write(self.h2.data_to_send() + self._goaway(0, 0))
+
+    def greet_and_err(self) -> None:
+        """SETTINGS in one segment with a frame that no connection survives: DATA of no stream."""
+        self._greet()
+        self.transport.write(self.h2.data_to_send() + frame(DATA, 0, 0, b"x"))
 
     def _greet(self) -> None:
         self._greeted = True

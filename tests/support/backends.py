@@ -56,6 +56,16 @@ class ScriptedBackend(grpc.GenericRpcHandler):
             "allow_insecure_tokens": True,
         }
 
+    def behind(self, **limits: Any) -> Callable[[dict[str, Any]], None]:
+        """Edits a gateway's configuration: this backend is behind it too, and open to everybody who has a token."""
+
+        def change(configuration: dict[str, Any]) -> None:
+            configuration["upstreams"]["script"] = self.section()
+            configuration["authorization"]["default"] = "authenticated"
+            configuration["limits"] = limits
+
+        return change
+
 
 @contextlib.asynccontextmanager
 async def scripted() -> AsyncIterator[ScriptedBackend]:

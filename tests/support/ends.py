@@ -62,6 +62,9 @@ class ListUpstream:
         self.replies.append(reply)
         return self if self.refuse is None else self.refuse
 
+    def name_of(self, path: bytes) -> str:
+        return "test"
+
     def send(self, data: bytes) -> None:
         self.chunks.append(data)
         if self.on_send is not None:
@@ -96,7 +99,7 @@ class ManualGate:
         if self.at_once:
             answer(self.decision or Permit(head.path))
 
-    def leave(self) -> None:
+    def leave(self, head: CallHead) -> None:
         self.left += 1
 
 

@@ -14,6 +14,24 @@ def message(protobuf: Any, flags: int = 0) -> bytes:
     return struct.pack(">BI", flags, len(body)) + body
 
 
+def no_base64(good: bytes) -> list[bytes]:
+    """`good`, spoilt in every way; it has a "/" in it, and no padding."""
+    return [
+        good[:-1],
+        good[:-2],
+        good[:-3],
+        good + b"\n",
+        b" " + good,
+        good[:4] + b"\r\n" + good[4:],
+        good.replace(b"/", b"_"),
+        good[:-4] + b"!!!!",
+        good + b"====",
+        good + b"A===",
+        b"=" + good,
+        "ÄÄÄÄ".encode(),
+    ]
+
+
 def take_apart(body: bytes) -> tuple[list[bytes], Status, Headers]:
     """Messages and trailers of a whole binary reply; exactly one trailer frame, which is the last."""
     messages: list[bytes] = []

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from gateway.front.http2 import BrowserLink
 from gateway.protocol.metadata import Headers
 from gateway.upstream.h2 import H2Upstream
 from tests.support import http2
-from tests.support.backends import ScriptedBackend
+from tests.support.backends import SCRIPT, ScriptedBackend
 from tests.support.frames import message, take_apart
 from tests.support.frames_http2 import block, data, headers, indexed, literal
 from tests.support.gateway import DEMO, RunningGateway, eventually
@@ -109,16 +108,11 @@ def left_behind(gateway: RunningGateway, scripted: Sequence[ScriptedBackend] = (
         "switches": len(inside._switchboard.waiting),
         "backend": gateway.world.backend.open_streams + sum(each.open for each in scripted),
     }
-    for name, upstream in inside._upstreams.items():
+    for name, upstream in gateway.upstreams.items():
         assert isinstance(upstream, H2Upstream)
         found[f"streams of {name}"] = sum(len(link.streams) for link in upstream.pool._links)
         found[f"calls that wait for {name}"] = len(upstream.pool.waiting)
     return {name: count for name, count in found.items() if count}
-
-
-def arrived(gateway: RunningGateway, *scripted: ScriptedBackend) -> int:
-    """Calls that have reached a backend so far."""
-    return gateway.backend_calls + sum(each.calls.total() for each in scripted)
 
 
 def head(gateway: RunningGateway, path: str = DEMO + "Echo", role: str | None = "reader", **changes: str) -> Headers:
@@ -133,13 +127,9 @@ def open_call(gateway: RunningGateway, stream: int = 1, method: str = "Chat") ->
     return headers(stream, block(head(gateway, DEMO + method)))
 
 
-def door(gateway: RunningGateway, tls: bool) -> tuple[int, ssl.SSLContext | None]:
-    """The port of a listener, and what it takes to get in with HTTP/2."""
-    if not tls:
-        return gateway.port, None
-    context = ssl.create_default_context(cafile=str(gateway.world.pki.ca))
-    context.set_alpn_protocols(["h2"])
-    return int(gateway.gateway.urls[1].rpartition(":")[2]), context
+def flood_call(gateway: RunningGateway, stream: int = 1) -> bytes:
+    """A call whose replies never end (`behaviours.flood`)."""
+    return headers(stream, block(head(gateway, SCRIPT + "Flood")), end=True)
 
 
 @contextlib.asynccontextmanager

@@ -74,6 +74,12 @@ class Stream:
         return int(dict(self.headers)[b":status"])
 
     @property
+    def answer(self) -> wire.Answer:
+        """What a browser can see of it so far, whatever version of HTTP it speaks."""
+        assert (self.trailers, self.reset) == (None, None)
+        return wire.Answer(self.status, self.headers[1:], [self.data])
+
+    @property
     def over(self) -> bool:
         return self.ended or self.reset is not None or self.client.closed
 

@@ -17,6 +17,8 @@ from tests.support.frames import take_apart
 PATIENCE = 5.0  # seconds for what must come soon: far more than it takes, far less than a hang
 SMALL_BUFFER = 16 * 1024
 
+Pairs = list[tuple[str, str]]  # headers
+
 
 @dataclass
 class Answer:

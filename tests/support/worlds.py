@@ -168,8 +168,8 @@ class Back:
     def room(self) -> None:
         self.pool.serve_waiting()
 
-    def left(self, link: BackendLink) -> None:
-        self.pool.left(link)
+    def retired(self, link: BackendLink) -> None:
+        self.pool.retired(link)
 
     def lost(self, link: BackendLink) -> None:
         self.pool.lost(link)

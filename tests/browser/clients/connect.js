@@ -10,12 +10,18 @@ export async function callByConnect({ url, method: name, request, metadata, dead
   const call = createClient(Demo, createGrpcWebTransport({ baseUrl: url }))[localName];
   const options = { headers: metadata, timeoutMs: deadline ?? undefined, signal };
   const message = fromJson(input, request);
+  const takesStream = methodKind === "client_streaming" || methodKind === "bidi_streaming";
   try {
-    if (methodKind === "unary") onMessage(toJson(output, await call(message, options)));
-    else for await (const reply of call(message, options)) onMessage(toJson(output, reply));
+    const reply = call(takesStream ? streamOf(message) : message, options);
+    if (methodKind === "unary" || methodKind === "client_streaming") onMessage(toJson(output, await reply));
+    else for await (const each of reply) onMessage(toJson(output, each));
     return OK;
   } catch (error) {
     const { code, rawMessage, details } = ConnectError.from(error);
     return { code, message: rawMessage, details: details.map(({ value }) => errorInfo(value)) };
   }
+}
+
+async function* streamOf(message) {
+  yield message;
 }

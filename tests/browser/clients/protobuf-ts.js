@@ -34,6 +34,7 @@ const FailRequest = new MessageType("demo.v1.FailRequest", [
   scalar(3, "detail", STRING),
 ]);
 const FailReply = new MessageType("demo.v1.FailReply", []);
+const CollectReply = new MessageType("demo.v1.CollectReply", [scalar(1, "count", UINT32), scalar(2, "text", STRING)]);
 
 const Demo = new ServiceType("demo.v1.Demo", [
   { name: "Echo", options: {}, I: EchoRequest, O: EchoReply },
@@ -41,6 +42,8 @@ const Demo = new ServiceType("demo.v1.Demo", [
   { name: "WhoAmI", options: {}, I: WhoAmIRequest, O: WhoAmIReply },
   { name: "Count", serverStreaming: true, options: {}, I: CountRequest, O: CountReply },
   { name: "Fail", options: {}, I: FailRequest, O: FailReply },
+  { name: "Collect", clientStreaming: true, options: {}, I: EchoRequest, O: CollectReply },
+  { name: "Chat", clientStreaming: true, serverStreaming: true, options: {}, I: EchoRequest, O: EchoReply },
 ]);
 
 export async function callByProtobufTs({ url, method: name, request, metadata, deadline, signal }, onMessage, format) {
@@ -49,7 +52,12 @@ export async function callByProtobufTs({ url, method: name, request, metadata, d
   const options = transport.mergeOptions({ meta: metadata, timeout: deadline ?? undefined, abort: signal });
   const input = method.I.fromJson(request);
   try {
-    if (method.serverStreaming) {
+    if (method.clientStreaming) {
+      const call = method.serverStreaming ? transport.duplex(method, options) : transport.clientStreaming(method, options);
+      await call.requests.send(input);
+      await call.requests.complete();
+      await call;
+    } else if (method.serverStreaming) {
       const call = transport.serverStreaming(method, input, options);
       for await (const reply of call.responses) onMessage(method.O.toJson(reply));
       await call;

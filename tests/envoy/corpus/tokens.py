@@ -1,10 +1,11 @@
-"""Tokens: every kind of bad one, on a method that a good one opens. The table is tests/support/tokens.py."""
+"""Tokens: every kind of bad one, on a method that a good one opens. The table is tests/support/token_table.py."""
 
 from collections.abc import Sequence
 
 from gateway.protocol.metadata import Header
 from tests.envoy.corpus.case import BINARY, HELLO, IN_TEXT, Case, Credentials, call, nobody, reader, subject
-from tests.support.tokens import CASES, KeyWorld, authorization
+from tests.support.token_table import CASES
+from tests.support.tokens import KeyWorld, authorization
 
 
 def _in_other_header(name: bytes) -> Credentials:

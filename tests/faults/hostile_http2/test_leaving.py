@@ -1,13 +1,12 @@
 """A hostile client over HTTP/2: one that leaves, in whatever way and at whatever moment. His calls go with him."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
-import pytest_asyncio
 
-from tests.support.backends import SCRIPT, Requests, ScriptedBackend, scripted
+from tests.support.backends import SCRIPT, ScriptedBackend
+from tests.support.behaviours import PIECE
 from tests.support.frames_http2 import (
     block,
     continuation,
@@ -16,65 +15,21 @@ from tests.support.frames_http2 import (
     headers,
     reset,
 )
-from tests.support.gateway import RunningGateway, eventually, running
+from tests.support.gateway import RunningGateway, eventually
 from tests.support.hostile import (
     ECHO,
     GOOD,
-    Bystander,
     assert_gives_nothing_away,
     code,
-    door,
+    flood_call,
     head,
     left_behind,
     open_call,
-    under_attack,
 )
-from tests.support.key_server import KeyServer, key_server
 from tests.support.raw_http2 import Peer, hostile_client
+from tests.support.waiting_gate import waiting_gate
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-PIECE = 50_000  # bytes of one message of Flood
-
-
-async def silent(requests: Requests, context: Any) -> AsyncIterator[bytes]:
-    """Neither reads nor replies."""
-    await asyncio.Event().wait()
-    yield b""
-
-
-async def flood(requests: Requests, context: Any) -> AsyncIterator[bytes]:
-    while True:
-        yield bytes(PIECE)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend() -> AsyncIterator[ScriptedBackend]:
-    async with scripted() as backend:
-        backend.methods |= {"Silent": silent, "Flood": flood}
-        yield backend
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(backend: ScriptedBackend) -> AsyncIterator[RunningGateway]:
-    def change(configuration: dict[str, Any]) -> None:
-        configuration["upstreams"]["script"] = backend.section()
-        configuration["authorization"]["default"] = "authenticated"
-
-    async with running(change) as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def bystander(
-    gateway: RunningGateway, backend: ScriptedBackend, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Bystander]:
-    async with under_attack(gateway, caplog, backend) as bystander:
-        yield bystander
-
-
-def flood_call(gateway: RunningGateway, stream: int = 1) -> bytes:
-    return headers(stream, block(head(gateway, SCRIPT + "Flood")), end=True)
 
 
 async def close(peer: Peer) -> None:
@@ -188,7 +143,7 @@ async def test_who_leaves_a_tls_connection_takes_his_calls_along(
     gateway: RunningGateway, backend: ScriptedBackend, leave: Leave
 ) -> None:
     before = left_behind(gateway, [backend])
-    port, context = door(gateway, tls=True)
+    port, context = gateway.door(True, "h2")
     async with hostile_client(port, context=context) as peer:
         await busy_streams(gateway, peer)
         await leave(peer)
@@ -212,26 +167,10 @@ async def test_many_who_come_and_go(gateway: RunningGateway, backend: ScriptedBa
 
 @LEAVING
 async def test_who_leaves_while_the_gate_waits(leave: Leave) -> None:
-    async with key_server() as server:
-        server.held["/introspect"] = asyncio.Event()
-        server.pages["/introspect"] = b'{"active": true, "sub": "alice", "roles": ["reader"]}'
-        async with running(introspecting(server)) as gateway:
-            async with hostile_client(gateway.port) as peer:
-                waiting = block(head(gateway, authorization="Bearer opaque"))
-                await peer.send(*[headers(stream, waiting) + data(stream, ECHO) for stream in (1, 3, 5)], reset(3))
-                await server.arrived.wait()
-                await eventually(lambda: gateway.open_calls == 2)
-                await leave(peer)
-                await eventually(lambda: gateway.open_calls == 0)
-            server.held["/introspect"].set()
-            await eventually(lambda: not gateway.gateway._gate._waiting)  # type: ignore[union-attr]
-            assert gateway.backend_calls == 0
-
-
-def introspecting(server: KeyServer) -> Callable[[dict[str, Any]], None]:
-    def change(configuration: dict[str, Any]) -> None:
-        configuration["auth"]["introspection"] = {
-            "url": server.url + "/introspect", "client_id": "gateway", "client_secret": "secret",
-        }  # fmt: skip
-
-    return change
+    async with waiting_gate() as (gateway, server), hostile_client(gateway.port) as peer:
+        waiting = block(head(gateway, authorization="Bearer opaque"))
+        await peer.send(*[headers(stream, waiting) + data(stream, ECHO) for stream in (1, 3, 5)], reset(3))
+        await server.arrived.wait()
+        await eventually(lambda: gateway.open_calls == 2)
+        await leave(peer)
+        await eventually(lambda: gateway.open_calls == 0)

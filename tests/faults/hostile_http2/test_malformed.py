@@ -1,10 +1,9 @@
 """A hostile client over HTTP/2: frames and requests that are none. Nothing breaks, nobody else notices."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 
 from gateway.demo.pb import demo_pb2
 from gateway.protocol.metadata import Header, Headers
@@ -29,7 +28,7 @@ from tests.support.frames_http2 import (
     settings,
     window_update,
 )
-from tests.support.gateway import DEMO, RunningGateway, running
+from tests.support.gateway import DEMO, RunningGateway, arrived
 from tests.support.hostile import (
     CANARY,
     COMPRESSION_ERROR,
@@ -41,32 +40,17 @@ from tests.support.hostile import (
     PROTOCOL_ERROR,
     STREAM_CLOSED,
     Bystander,
-    arrived,
     assert_gives_nothing_away,
     attacker,
     call,
-    door,
     head,
     open_call,
-    under_attack,
 )
 from tests.support.http2 import PING, RST_STREAM, SETTINGS, frame
 from tests.support.raw_http2 import hostile_client
 from tests.support.wire import connect, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway() -> AsyncIterator[RunningGateway]:
-    async with running() as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def bystander(gateway: RunningGateway, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Bystander]:
-    async with under_attack(gateway, caplog) as bystander:
-        yield bystander
 
 
 # --- requests that are none
@@ -323,7 +307,7 @@ async def test_what_only_begins_like_a_preface_is_bad_http1(gateway: RunningGate
 )
 @pytest.mark.parametrize("tls", [False, True])
 async def test_a_preface_without_settings(gateway: RunningGateway, first: bytes, tls: bool) -> None:
-    port, context = door(gateway, tls)
+    port, context = gateway.door(tls, "h2")
     async with hostile_client(port, greeting=PREFACE + first, context=context) as peer:
         await peer.until_closed()
         assert peer.goaway in (PROTOCOL_ERROR, FRAME_SIZE_ERROR)
@@ -332,7 +316,7 @@ async def test_a_preface_without_settings(gateway: RunningGateway, first: bytes,
 
 @pytest.mark.parametrize("first", [request("/zqxjk"), CANARY * 100, PREFACE[:-1] + b"~" + settings(), b"\0" * 100])
 async def test_another_protocol_than_was_agreed_on(gateway: RunningGateway, first: bytes) -> None:
-    port, context = door(gateway, tls=True)
+    port, context = gateway.door(True, "h2")
     async with hostile_client(port, greeting=first, context=context) as peer:  # ALPN said h2
         await peer.until_closed()
         assert peer.goaway is not None

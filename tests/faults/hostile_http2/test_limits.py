@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 
 from gateway.demo.pb import demo_pb2
 from gateway.front.http2 import CONNECTION_WINDOW
@@ -25,13 +24,12 @@ from tests.support.frames_http2 import (
     reset,
     settings,
 )
-from tests.support.gateway import DEMO, RunningGateway, eventually, running
+from tests.support.gateway import DEMO, RunningGateway, eventually
 from tests.support.hostile import (
     CANARY,
     ECHO,
     ENHANCE_YOUR_CALM,
     MIB,
-    Bystander,
     assert_echo,
     assert_gives_nothing_away,
     attacker,
@@ -40,25 +38,12 @@ from tests.support.hostile import (
     head,
     open_call,
     resident,
-    under_attack,
 )
 from tests.support.raw_http2 import hostile_client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GRACE_IS_OVER = 3.0  # seconds after an answer: who has not ended the request by then is reset
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway() -> AsyncIterator[RunningGateway]:
-    async with running() as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def bystander(gateway: RunningGateway, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Bystander]:
-    async with under_attack(gateway, caplog) as bystander:
-        yield bystander
 
 
 # --- refusals
@@ -87,7 +72,7 @@ async def test_refused_calls_in_great_number(
             await peer.send(*[headers(stream, block_of_all) for stream in streams])
             for stream in streams:
                 await peer.answer(stream)
-            await eventually(lambda: gateway.gateway._gate.calls == 1)  # the bystander's
+            await eventually(lambda: gateway.gateway.open_calls == 1)  # the bystander's
             await peer.send(*[data(stream, CANARY) for stream in streams])  # they go on, and nobody listens
             await peer.pong(b"%08d" % group)
             link.tick(asyncio.get_running_loop().time())

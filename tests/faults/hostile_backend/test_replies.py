@@ -1,10 +1,9 @@
 """A hostile backend over HTTP/2: callers get a proper status, nothing grows, nothing is left, others are served."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
-import pytest_asyncio
 
 from gateway.protocol.metadata import Header
 from tests.support import http2
@@ -27,17 +26,14 @@ from tests.support.frames_http2 import (
     window_update,
 )
 from tests.support.gateway import RunningGateway, eventually
-from tests.support.hostile import CANARY, ECHO, GROWTH, Bystander, resident, under_attack
+from tests.support.hostile import CANARY, ECHO, GROWTH, resident
 from tests.support.hostile_backend import (
     HEAD,
     OK,
     HostileBackend,
     ask,
-    gateway_before,
     head,
-    hostile_backend,
     open_call,
-    pool_of,
     reply,
     status_of,
     trailers,
@@ -47,30 +43,6 @@ from tests.support.http2 import frame
 from tests.support.raw_http2 import Peer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend() -> AsyncIterator[HostileBackend]:
-    async with hostile_backend(well) as backend:
-        yield backend
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(backend: HostileBackend) -> AsyncIterator[RunningGateway]:
-    async with gateway_before(backend) as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def bystander(
-    gateway: RunningGateway, backend: HostileBackend, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Bystander]:
-    """After every test the backend does well again, and so do the calls."""
-    async with under_attack(gateway, caplog) as bystander:
-        yield bystander
-        await backend.turn(well)
-        await eventually(lambda: bool(pool_of(gateway).ready))
-        assert await ask(gateway) == ([ECHO[5:]], 0)
 
 
 # --- replies that are none

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from gateway.http2 import MAX_STREAMS, WRITE_BUFFER
 from tests.support.frames_http2 import (
@@ -26,7 +24,7 @@ from tests.support.frames_http2 import (
     settings,
     window_update,
 )
-from tests.support.gateway import DEMO, RunningGateway, running
+from tests.support.gateway import DEMO, RunningGateway, arrived
 from tests.support.hostile import (
     ECHO,
     ENHANCE_YOUR_CALM,
@@ -36,31 +34,17 @@ from tests.support.hostile import (
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     Bystander,
-    arrived,
     assert_gives_nothing_away,
     attacker,
     call,
     head,
     open_call,
-    under_attack,
 )
 from tests.support.http2 import frame
 from tests.support.raw_http2 import hostile_client
 from tests.support.wire import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway() -> AsyncIterator[RunningGateway]:
-    async with running() as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def bystander(gateway: RunningGateway, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Bystander]:
-    async with under_attack(gateway, caplog) as bystander:
-        yield bystander
 
 
 # --- floods

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,13 +13,13 @@ from gateway.front import switch
 from gateway.http2 import MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, WRITE_BUFFER, Link
 from gateway.http2.wire import PING_TIMEOUT
 from tests.support import http2
-from tests.support.backends import SCRIPT, Requests, ScriptedBackend, scripted
+from tests.support.backends import ScriptedBackend
+from tests.support.behaviours import PIECE
 from tests.support.frames import message, take_apart
 from tests.support.frames_http2 import (
     GREETING,
     INITIAL_WINDOW_SIZE,
     PREFACE,
-    block,
     continuation,
     data,
     headers,
@@ -29,20 +28,17 @@ from tests.support.frames_http2 import (
     settings,
     window_update,
 )
-from tests.support.gateway import DEMO, RunningGateway, eventually, running
+from tests.support.gateway import DEMO, RunningGateway, at_rest, eventually, running
 from tests.support.hostile import (
     CANCEL,
     ECHO,
     GOOD,
     MIB,
-    Bystander,
     attacker,
     call,
     code,
-    door,
-    head,
+    flood_call,
     open_call,
-    under_attack,
     waiting,
 )
 from tests.support.http2 import PING
@@ -51,35 +47,11 @@ from tests.support.raw_http2 import hostile_client
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STALL = 0.5  # seconds: body_stall
-PIECE = 50_000  # bytes of one message of Flood
-
-
-async def silent(requests: Requests, context: Any) -> AsyncIterator[bytes]:
-    """Neither reads nor replies."""
-    await asyncio.Event().wait()
-    yield b""
-
-
-async def flood(requests: Requests, context: Any) -> AsyncIterator[bytes]:
-    while True:
-        yield bytes(PIECE)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend() -> AsyncIterator[ScriptedBackend]:
-    async with scripted() as backend:
-        backend.methods |= {"Silent": silent, "Flood": flood}
-        yield backend
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(backend: ScriptedBackend) -> AsyncIterator[RunningGateway]:
-    def change(configuration: dict[str, Any]) -> None:
-        configuration["upstreams"]["script"] = backend.section()
-        configuration["authorization"]["default"] = "authenticated"
-        configuration["limits"] = {"body_stall": f"{int(STALL * 1000)}ms"}
-
-    async with running(change) as gateway:
+    async with running(backend.behind(body_stall=f"{int(STALL * 1000)}ms")) as gateway:
         ticking = asyncio.create_task(tick(gateway))
         yield gateway
         ticking.cancel()
@@ -93,25 +65,6 @@ async def tick(gateway: RunningGateway) -> None:
         await asyncio.sleep(0.05)
 
 
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def bystander(
-    gateway: RunningGateway, backend: ScriptedBackend, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Bystander]:
-    async with under_attack(gateway, caplog, backend) as bystander:
-        yield bystander
-
-
-def flood_call(gateway: RunningGateway, stream: int = 1) -> bytes:
-    return headers(stream, block(head(gateway, SCRIPT + "Flood")), end=True)
-
-
-async def standstill(backend: ScriptedBackend) -> int:
-    """Messages that the backend has sent, once it can send no more."""
-    while (before := backend.sent) != await asyncio.sleep(0.1, backend.sent) or before != backend.sent:
-        pass
-    return backend.sent
-
-
 # --- windows
 
 
@@ -121,7 +74,7 @@ async def test_a_window_of_nothing(gateway: RunningGateway, backend: ScriptedBac
         await peer.send(flood_call(gateway))
         await peer.until(lambda: bool(peer.said(1).heads))
         (link,) = (each for each in gateway.gateway._http2.links if waiting(each))
-        sent = await asyncio.wait_for(standstill(backend), 5) - already
+        sent = await at_rest(lambda: backend.sent, pause=0.1) - already
         assert waiting(link) <= SEND_BUFFER + STREAM_WINDOW + PIECE
         assert sent * PIECE <= SEND_BUFFER + 2 * STREAM_WINDOW + 5 * MIB  # what waits here, there and in grpc-core
         said = await peer.answer(1)  # after body_stall
@@ -163,7 +116,7 @@ async def test_windows_that_open_and_close(gateway: RunningGateway, backend: Scr
 async def test_a_reader_that_never_reads(
     gateway: RunningGateway, backend: ScriptedBackend, tls: bool, calls: int
 ) -> None:
-    port, context = door(gateway, tls)
+    port, context = gateway.door(tls, "h2")
     greeting = GREETING + settings((INITIAL_WINDOW_SIZE, 2**31 - 1)) + window_update(2**31 - 1 - 65_535)
     before = set(gateway.gateway._http2.links)
     async with hostile_client(port, greeting=greeting, context=context, deaf=True) as peer:
@@ -173,7 +126,7 @@ async def test_a_reader_that_never_reads(
         already = backend.sent
         await peer.send(*[flood_call(gateway, stream) for stream in range(1, 2 * calls, 2)])
         await eventually(lambda: backend.open == calls)
-        await asyncio.wait_for(standstill(backend), 5)
+        await at_rest(lambda: backend.sent, pause=0.1)
         assert not link.transport.is_reading()  # who does not read is not read from
         assert link.transport.get_write_buffer_size() <= WRITE_BUFFER + calls * (STREAM_WINDOW + PIECE)
         assert waiting(link) <= calls * (SEND_BUFFER + STREAM_WINDOW + PIECE)
@@ -230,9 +183,9 @@ async def test_who_never_greets(gateway: RunningGateway, said: bytes) -> None:
     async with hostile_client(gateway.port, greeting=PREFACE + said) as peer:
         await eventually(lambda: len(gateway.gateway._http2.links - before) == 1)
         (link,) = gateway.gateway._http2.links - before
-        await ticks(link, front_http2.HANDSHAKE_TIMEOUT - 1)
+        await ticks(link, front_http2.GREETING_TIMEOUT - 1)
         assert not peer.closed
-        await ticks(link, front_http2.HANDSHAKE_TIMEOUT + 1)
+        await ticks(link, front_http2.GREETING_TIMEOUT + 1)
         await peer.until_closed()
 
 

@@ -1,10 +1,8 @@
 """A hostile backend over HTTP/2: too much, or nothing at all. Callers get a proper status, and nothing grows."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from gateway.demo.pb import demo_pb2
 from gateway.http2 import SEND_BUFFER, STREAM_WINDOW
@@ -25,7 +23,7 @@ from tests.support.frames_http2 import (
     window_update,
 )
 from tests.support.gateway import RunningGateway, eventually
-from tests.support.hostile import ECHO, GROWTH, MIB, Bystander, attacker, resident, under_attack
+from tests.support.hostile import ECHO, GROWTH, MIB, attacker, resident
 from tests.support.hostile_backend import (
     DO,
     HEAD,
@@ -33,9 +31,7 @@ from tests.support.hostile_backend import (
     Behaviour,
     HostileBackend,
     ask,
-    gateway_before,
     head,
-    hostile_backend,
     open_call,
     pool_of,
     status_of,
@@ -45,30 +41,6 @@ from tests.support.http2 import DATA, HEADERS, RST_STREAM
 from tests.support.raw_http2 import Peer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend() -> AsyncIterator[HostileBackend]:
-    async with hostile_backend(well) as backend:
-        yield backend
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(backend: HostileBackend) -> AsyncIterator[RunningGateway]:
-    async with gateway_before(backend) as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def bystander(
-    gateway: RunningGateway, backend: HostileBackend, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[Bystander]:
-    """After every test the backend does well again, and so do the calls."""
-    async with under_attack(gateway, caplog) as bystander:
-        yield bystander
-        await backend.turn(well)
-        await eventually(lambda: bool(pool_of(gateway).ready))
-        assert await ask(gateway) == ([ECHO[5:]], 0)
 
 
 DEADLINE = "300m"

@@ -1,0 +1,199 @@
+"""`serve` in processes of its own, as a user runs it, and a TCP balancer that stands before several of them."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import aiohttp
+import yaml
+
+from gateway.demo.world import DemoWorld
+from tests.support.gateway import ORIGIN
+from tests.support.wire import Pairs
+
+START, END = 30.0, 20.0  # seconds for a process to be ready, and to end
+LOOK_EVERY = 0.05  # seconds between two looks of the balancer at /readyz
+BLOCK = 65536
+
+
+class Serving:
+    """One `serve`: a process, or a supervisor and its workers."""
+
+    def __init__(self, process: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []  # of its log, so far
+        self.admin = ""
+        self.port = self.tls_port = 0
+        self._session = session
+        self._news = asyncio.Condition()
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            async with self._news:
+                self.events.append(json.loads(line))
+                self._news.notify_all()
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == name]
+
+    async def event(self, name: str, count: int = 1, seconds: float = END) -> dict[str, Any]:
+        """The event of that name, once there are so many."""
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: len(self.named(name)) >= count)
+        return self.named(name)[count - 1]
+
+    async def is_ready(self) -> bool:
+        """As /readyz says. False also if nobody answers."""
+        try:
+            async with self._session.get(f"{self.admin}/readyz") as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self, seconds: float = END) -> int:
+        """The exit code; afterwards the log is complete."""
+        code = await asyncio.wait_for(self.process.wait(), seconds)
+        await self._reading
+        return code
+
+    async def close(self) -> None:
+        """Whatever it is at."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await self._reading
+
+
+@dataclass
+class Site:
+    """A backend and an issuer, and gateways that know them."""
+
+    world: DemoWorld
+    session: aiohttp.ClientSession
+    exits: contextlib.AsyncExitStack
+    numbers: Iterator[int]
+
+    async def serve(self, **changes: Any) -> Serving:
+        """One more gateway, on ports of its own; ready. `changes` replace sections of the configuration."""
+        configuration = yaml.safe_load(self.world.config_path.read_text())
+        for listener in configuration["listeners"]:
+            listener["bind"] = "127.0.0.1:0"
+        configuration["cors"]["allow_origins"].append(ORIGIN)
+        configuration["observability"] = {"log": {"format": "json"}}
+        path = self.world.config_path.with_name(f"serve-{next(self.numbers)}.yaml")
+        path.write_text(yaml.safe_dump(configuration | changes))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "serve", "-c", str(path)), stdout=asyncio.subprocess.PIPE
+        )
+        one = Serving(process, self.session)
+        self.exits.push_async_callback(one.close)
+        ready = await one.event("ready", seconds=START)
+        one.port, one.tls_port = (int(url.rpartition(":")[2]) for url in ready["listeners"])
+        one.admin = ready["admin"]
+        return one
+
+    def fields(self, kind: str) -> Pairs:
+        """Headers of a call with a good token. `kind`: its content type."""
+        token = self.world.issuer.mint("reader")
+        return [("content-type", kind), ("origin", ORIGIN), ("authorization", f"Bearer {token}")]
+
+
+@contextlib.asynccontextmanager
+async def site() -> AsyncIterator[Site]:
+    """Processes that are still there in the end are killed."""
+    async with (
+        DemoWorld(http_port=0, https_port=0, issuer_port=0, admin_port=0) as world,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as session,
+        contextlib.AsyncExitStack() as exits,
+    ):
+        yield Site(world, session, exits, itertools.count())
+
+
+class Balancer:
+    """A port that stands for the TLS or the plaintext listeners of several gateways.
+
+    A new connection goes to one of those whose /readyz is good, in turn, and to the next one if it is refused.
+    Connections that are there stay where they are: a balancer knows nothing of calls.
+    """
+
+    def __init__(self, *, tls: bool) -> None:
+        self.replicas: list[Serving] = []
+        self.refused = 0  # connections that the next one took
+        self.port = 0
+        self._tls = tls
+        self._out: set[Serving] = set()
+        self._turn = 0
+        self._relaying: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._looking = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self._server.close()
+        for task in (self._looking, *self._relaying):
+            task.cancel()
+        await asyncio.gather(self._looking, *self._relaying, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            for one in self.replicas:
+                (self._out.discard if await one.is_ready() else self._out.add)(one)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._relaying.add(task)
+        try:
+            await self._relay(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            self._relaying.discard(task)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await self._connect()
+        try:
+            upwards, downwards = (asyncio.create_task(_pump(*pair)) for pair in ((reader, back), (there, writer)))
+            try:
+                await asyncio.wait({upwards, downwards}, return_when=asyncio.FIRST_EXCEPTION)
+            finally:
+                upwards.cancel()
+                downwards.cancel()
+                await asyncio.gather(upwards, downwards, return_exceptions=True)
+        finally:
+            back.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises ConnectionError when nobody takes it."""
+        self._turn += 1
+        start = self._turn % len(self.replicas)
+        in_turn = self.replicas[start:] + self.replicas[:start]
+        for one in sorted(in_turn, key=lambda each: each in self._out):  # those that are out come last
+            try:
+                return await asyncio.open_connection("127.0.0.1", one.tls_port if self._tls else one.port)
+            except ConnectionError:
+                self.refused += 1
+        raise ConnectionRefusedError("no replica takes connections")
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(BLOCK):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()

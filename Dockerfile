@@ -6,7 +6,7 @@
 # Rule: the last stage holds an interpreter and one virtual environment, nothing to build or install with. It runs as a
 # user that is only a number, and writes nothing.
 #
-# No init process is put before it: it handles SIGTERM and SIGINT itself and starts no children that could be orphaned.
+# No init process is put before it: it handles SIGTERM and SIGINT itself, and its children (`workers`) are waited for.
 #
 # deploy/replay-dockerfile replays these instructions without an engine, and knows only those that are used here.
 

@@ -7,10 +7,11 @@ A call takes one way through, and its reply the same way back:
     protocol/   the wire, pure: frames, base64 text, metadata, timeouts, trailers, statuses, content types, compression
     permit.py   what the gate decides: Permit, Refusal, Subject
     request.py  a request that is not known to be a call yet, and plain HTTP answers
+    peer.py     who is at the other end of a connection; standstill.py whether something moves that has to
     http2/      one HTTP/2 connection, either end of it, over libnghttp2
     tasks.py    tasks that run as long as the gateway does
     ends.py     what a call acts on: its two ends, the gate, what all calls share
-    call.py     THE ROAD of one call, sans-IO
+    call.py     THE ROAD of one call, sans-IO; reply_writer.py its reply in the form that its browser reads
     policy/     who may call what: origins, tokens and their keys, permissions, the gate
     front/      the browser's side: listeners, the switch between HTTP/2 (http2.py) and HTTP/1.1 (aiohttp), what a
                 request is (reception.py), the operator's pages, static pages
@@ -26,5 +27,6 @@ A call takes one way through, and its reply the same way back:
     run.py      a gateway in a process of its own; cli/ the command line
 
 Imports point downwards only: cli, run, app, then check, reload and envoy, then front, upstream, observe and demo, then
-policy, call, ends, then permit, request, http2 and tasks, then protocol (import-linter in pyproject.toml keeps it so).
+policy, call, ends, then permit, request, http2 and tasks, then peer and standstill, then protocol (import-linter in
+pyproject.toml keeps it so).
 """

@@ -1,52 +1,39 @@
-"""The composition root: settings in, a running gateway out; start, drain, stop.
+"""The composition root: settings in, a running gateway out; start, reload, drain, stop.
 
-    settings ─▶ policy (CORS, tokens, permissions, gate) ─┐
-             ─▶ upstreams (channels, routes) ─────────────┼─▶ one immutable snapshot ─▶ fronts
-             ─▶ observers (log, metrics) ─────────────────┘
+    settings ─▶ Generation (policy, upstreams, snapshot) ─▶ fronts ─▶ listeners
 
 Rule: everything is judged before anything listens; a gateway that has started accepts calls.
 """
 
 import asyncio
-import contextlib
-import errno
-import ssl
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import structlog
-from aiohttp import web
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, generate_latest
 
-from gateway import check
-from gateway.ends import CallLimits, Roadside
-from gateway.front.admin import admin_application
+from gateway.check import certificate_problems
+from gateway.errors import StartError
+from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
 from gateway.front.census import Census
 from gateway.front.connection import Http1Server
 from gateway.front.http1 import Http1Front
 from gateway.front.http2 import Http2Front
-from gateway.front.listener import Bound, listen
-from gateway.front.reception import Reception
+from gateway.front.listener import Protocols, Sockets, bind, naming
 from gateway.front.snapshot import FrontSnapshot
 from gateway.front.switch import Switchboard
+from gateway.gauges import Gauges
+from gateway.generation import Generation, Shared
+from gateway.listeners import KeptListener, server_tls
 from gateway.observe.calls import CallObserver
-from gateway.policy.authorize import Permissions
-from gateway.policy.cors import CorsPolicy, LocalOrigins
-from gateway.policy.descriptors import Catalog, DescriptorsError
-from gateway.policy.gate import Gate as PolicyGate
-from gateway.policy.gate import OpenGate
-from gateway.policy.tokens import TokenVerifier
+from gateway.policy.peers import Occupancy
 from gateway.protocol.status import Code, Status
-from gateway.reload import CertificateRenewal, watch
 from gateway.request import Pages
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Listener, Settings, SettingsError
+from gateway.succession import Succession
 from gateway.tasks import lasting
-from gateway.upstream.base import Upstream, Upstreams
-from gateway.upstream.factory import make_upstream
-from gateway.upstream.grpcio import GrpcioUpstream
-from gateway.upstream.reflection import ReflectionError
-from gateway.version import VERSION
+from gateway.upstream.base import Upstream
+from gateway.upstream.tls import CertificateError
 
 log = structlog.get_logger("gateway")
 
@@ -54,190 +41,107 @@ GOING_DOWN = Status(Code.UNAVAILABLE, "the gateway is shutting down")
 LAST_WORDS = 1.5  # seconds for the trailers of calls that the drain cut off, and for connections to close
 
 
-class StartError(Exception):
-    """The gateway cannot start on this machine; the message is one line for a person."""
-
-
 class Gateway:
     """One running gateway."""
 
     def __init__(self, settings: Settings, *, pages: Pages | None = None, for_development: bool = False) -> None:
         """`pages` answers GET requests. `for_development`: no token, and any localhost page may call; loopback only."""
-        self.settings = settings
-        self.urls: list[str] = []
-        self._pages = pages
-        self._for_development = for_development
+        self.settings = settings  # those in use
+        self.configuration_refused = False  # the last that was to follow
+        self.restart_needed: list[str] = []  # keys that the last reload could not change
         self._registry = CollectorRegistry()
         self._observer = CallObserver(self._registry, access_log=settings.observability.log.access)
-        self._tokens = TokenVerifier(settings.auth)
-        self._upstreams: dict[str, Upstream] = {}
-        self._gate: PolicyGate | OpenGate
+        self._occupancy = Occupancy()
+        self._shared = Shared(self._observer, self._occupancy, pages, for_development)
         self._snapshot: FrontSnapshot
+        self._succession: Succession | None = None
         self._census = Census(settings.limits.max_connections)
         self._http1 = Http1Front(lambda: self._snapshot, self._census)
         self._http2 = Http2Front(lambda: self._snapshot, self._census)
         self._server: Http1Server
         self._switchboard: Switchboard
-        self._bound: list[Bound] = []
-        self._admin: web.AppRunner | None = None
-        self._renewals: list[CertificateRenewal] = []
+        self._listeners: list[KeptListener] = []
+        self._admin = AdminPages(self)
         self._tasks: list[asyncio.Task[None]] = []
+        self._reloading = asyncio.Lock()
         self._stopping = False
 
     # -- start ---------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Raises SettingsError (every problem at once), StartError."""
-        if problems := list(check.certificate_problems(self.settings)):
-            raise SettingsError(problems)
-        try:
-            self._make_upstreams()
-            await self._judge_rules()
-            await self._tokens.start()
-            self._snapshot = self._make_snapshot()
-            await self._watch_certificates()
-            self._keep(self._tick())
-            await self._listen()
-            self._publish_gauges()
-        except DescriptorsError as error:
-            raise SettingsError([self.settings.problem(("authorization", "descriptors"), str(error))]) from None
-        log.info("ready", listeners=self.urls, admin=self.admin_url, version=VERSION)
+    async def start(self, sockets: Sequence[Sockets] | None = None, *, operated: bool = False) -> None:
+        """`sockets`: of each listener, bound already. `operated`: the operator's pages are elsewhere.
 
-    def _make_upstreams(self) -> None:
-        for name, settings in self.settings.upstreams.items():
-            self._upstreams[name] = upstream = make_upstream(name, settings, self.settings.limits)
-            upstream.start()
+        Raises SettingsError (every problem at once), StartError.
+        """
+        first = await Generation.build(self.settings, self._shared)
+        self._succession = Succession(first)
+        self._snapshot = first.snapshot
+        self._keep(self._tick())
+        await self._listen(sockets)
+        Gauges(self._registry, self)
+        if self.settings.admin is not None and not operated:
+            await self._admin.listen(self.settings.admin.bind)
 
-    async def _judge_rules(self) -> None:
-        """Stop a start whose rules name methods that do not exist; tell the upstreams which ones are unary."""
-        if self.settings.authorization.descriptors == "reflection":
-            try:
-                catalog: Catalog | None = await check.reflected_catalog(self.settings)
-            except ReflectionError as error:
-                raise StartError(f"authorization.descriptors: {error}") from None
-        else:
-            catalog = check.read_catalog(self.settings)
-        if catalog is None:
-            return
-        if problems := list(check.rule_problems(self.settings, catalog)):
-            raise SettingsError(problems)
-        for upstream in self._upstreams.values():
-            if isinstance(upstream, GrpcioUpstream):
-                upstream.unary_methods = catalog.unary
-
-    def _make_snapshot(self) -> FrontSnapshot:
-        settings, limits = self.settings, self.settings.limits
-        services = {service: name for name, upstream in settings.upstreams.items() for service in upstream.services}
-        opener = Upstreams(self._upstreams, services)
-        self._gate = self._make_gate(opener.routed)
-        road = Roadside(
-            gate=self._gate,
-            opener=opener,
-            limits=CallLimits(
-                max_request_message=limits.max_request_message,
-                max_response_message=limits.max_response_message,
-                max_metadata=limits.max_metadata,
-                default_deadline=limits.default_deadline,
-                max_deadline=limits.max_deadline,
-                stream_idle=limits.stream_idle,
-            ),
-            forward_authorization=settings.auth.forward_authorization,
-            stripped=frozenset(name.encode() for name in settings.auth.forward_claims),
-            observer=self._observer,
-            clock=asyncio.get_running_loop(),
-            wall_clock=time.time,
-            stopwatch=time.perf_counter,
-        )
-        cors = (LocalOrigins if self._for_development else CorsPolicy)(settings.cors)
-        return FrontSnapshot(Reception(cors, self._observer, self._pages), road, limits.body_stall)
-
-    def _make_gate(self, routed: Callable[[bytes], bool]) -> PolicyGate | OpenGate:
-        settings = self.settings
-        if self._for_development:
-            return OpenGate(settings.limits.max_calls)
-        return PolicyGate(
-            tokens=self._tokens,
-            permissions=Permissions(settings.authorization),
-            public_methods=frozenset(method.encode() for method in settings.auth.public_methods),
-            routed=routed,
-            forward_claims=settings.auth.forward_claims,
-            max_calls=settings.limits.max_calls,
-            shadow=settings.authorization.shadow,
-        )
-
-    async def _listen(self) -> None:
+    async def _listen(self, sockets: Sequence[Sockets] | None) -> None:
         self._server = Http1Server(self._http1.handle, self._census)
         self._switchboard = Switchboard(self._server, self._http2, self._census)
-        for index, listener in enumerate(self.settings.listeners):
-            with _naming(f"listeners[{index}].bind", str(listener.bind)):
-                protocol = self._switchboard if listener.http2 else self._server
-                self._bound.append(await listen(listener, protocol))
-        self.urls = [bound.url for bound in self._bound]
-        if (admin := self.settings.admin) is not None:
-            application = admin_application(ready=self.missing, config=self.settings.redacted, registry=self._registry)
-            self._admin = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
-            await self._admin.setup()
-            with _naming("admin.bind", str(admin.bind)):
-                await web.TCPSite(self._admin, admin.bind.host, admin.bind.port).start()
+        for index, settings in enumerate(self.settings.listeners):
+            with naming(f"listeners[{index}].bind", settings.bind):
+                bound = bind(settings.bind) if sockets is None else sockets[index]
+                self._listeners.append(listener := KeptListener(f"listeners[{index}]", bound, self._protocols))
+                await listener.serve(settings, server_tls(settings))
 
-    def upstream(self, name: str) -> Upstream:
-        """The upstream of that name in the configuration."""
-        return self._upstreams[name]
-
-    @property
-    def admin_url(self) -> str | None:
-        if self._admin is None or not self._admin.addresses:
-            return None
-        host, port = self._admin.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    async def _watch_certificates(self) -> None:
-        for name, upstream in self._upstreams.items():
-            tls = self.settings.upstreams[name].tls
-            if tls is None:
-                continue
-            renewal = CertificateRenewal(upstream)
-            self._renewals.append(renewal)
-            files = [file for file in (tls.ca, tls.certificate, tls.private_key) if file is not None]
-            self._keep(watch(files, renewal.files_changed))
-        await asyncio.sleep(0)  # a task's first step, which begins to watch
-
-    def _publish_gauges(self) -> None:
-        def gauge(name: str, text: str, read: Callable[[], float]) -> None:
-            Gauge(f"gateway_{name}", text, registry=self._registry).set_function(read)
-
-        gauge("open_calls", "Calls going on", lambda: self._gate.calls)
-        gauge("open_connections", "Connections of browsers", lambda: self._census.connections)
-        gauge("keys_ready", "1: every issuer's keys are known", lambda: self._tokens.ready)
-        expiry = Gauge(
-            "gateway_certificate_expiry_timestamp_seconds", "When a client certificate ends", ("upstream",),
-            registry=self._registry,
-        )  # fmt: skip
-        alarm = Gauge(
-            "gateway_certificate_refused", "1: renewed files are bad, the old certificate is in use", ("upstream",),
-            registry=self._registry,
-        )  # fmt: skip
-        for renewal in self._renewals:
-            alarm.labels(renewal.upstream).set_function(partial(getattr, renewal, "failed"))
-        for name, upstream in self._upstreams.items():
-            if upstream.credentials is not None and upstream.credentials.identity is not None:
-                expiry.labels(name).set_function(_expiry_of(upstream))
-
-    # -- while it runs -------------------------------------------------------------------------------------------
-
-    async def missing(self) -> dict[str, str]:
-        """What keeps the gateway from being ready, by name: empty when it is."""
-        if self._stopping:
-            return {"gateway": "shutting down"}
-        missing = {} if self._tokens.ready else {"keys": "an issuer's keys are not known yet"}
-        reached = await asyncio.gather(*(upstream.reachable() for upstream in self._upstreams.values()))
-        for name, reachable in zip(self._upstreams, reached, strict=True):
-            if not reachable:
-                missing[f"upstream {name}"] = "no target can be reached"
-        return missing
+    def _protocols(self, settings: Listener) -> Protocols:
+        return self._switchboard if settings.http2 else self._server
 
     def _keep(self, running: Coroutine[None, None, None]) -> None:
         self._tasks.append(lasting(running))
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def urls(self) -> list[str]:
+        return [listener.url for listener in self._listeners]
+
+    @property
+    def admin_url(self) -> str | None:
+        return self._admin.url
+
+    @property
+    def listeners(self) -> Sequence[KeptListener]:
+        return self._listeners
+
+    @property
+    def census(self) -> Census:
+        return self._census
+
+    @property
+    def open_calls(self) -> int:
+        """As the gate counts them."""
+        return self._occupancy.calls
+
+    @property
+    def succession(self) -> Succession:
+        """Of what is in use; after the start."""
+        assert self._succession is not None
+        return self._succession
+
+    def upstream(self, name: str) -> Upstream:
+        """The upstream of that name in the configuration."""
+        return self.succession.current.upstreams[name].upstream
+
+    async def readiness(self) -> Readiness:
+        if self._stopping:
+            return SHUTTING_DOWN
+        return await self.succession.current.readiness()
+
+    async def metrics(self) -> bytes:
+        """In the text format of Prometheus."""
+        return generate_latest(self._registry)
+
+    async def configuration(self) -> dict[str, Any]:
+        """That is in use, without secrets."""
+        return self.settings.redacted()
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -245,15 +149,72 @@ class Gateway:
             await asyncio.sleep(1.0)
             self._census.tick()
             self._http2.tick(loop.time())
+            self.succession.tidy(call.road for call in self._census.calls)
+
+    # -- reload --------------------------------------------------------------------------------------------------
+
+    async def reload(self, load: Callable[[], Settings]) -> bool:
+        """Serve by what `load` gives from the next call on. False: it is refused, whole, and nothing has changed."""
+        async with self._reloading:
+            try:
+                changed = await self._follow(await asyncio.to_thread(load))
+            except SettingsError as error:
+                self._refuse(list(map(str, error.problems)))
+            except StartError as error:
+                self._refuse([str(error)])
+            else:
+                self.configuration_refused = False
+                if changed:
+                    log.info("configuration_changed", sections=changed)
+            return not self.configuration_refused
+
+    def _refuse(self, problems: list[str]) -> None:
+        self.configuration_refused = True
+        log.error("configuration_refused", problems=problems, kept="the old one")
+
+    async def _follow(self, settings: Settings) -> list[str]:
+        """The sections that have changed. Raises SettingsError, StartError."""
+        settings = self._keep_what_is_fixed(settings)
+        try:
+            tls = [server_tls(listener) for listener in settings.listeners]
+        except CertificateError:
+            raise SettingsError(list(certificate_problems(settings))) from None
+        before = self.succession.current
+        following = await Generation.build(settings, self._shared, before)
+        changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(self.settings, name)]
+        if following.unary != before.unary:
+            changed.append("descriptors")
+        if changed and not self._stopping:
+            self._snapshot = following.snapshot  # this is the moment: calls that begin now see it, and all of it
+            self.succession.follow(following)
+            self.settings = settings
+            self._census.max_connections = settings.limits.max_connections
+            self._observer.access_log = settings.observability.log.access
+            for listener, section, one in zip(self._listeners, settings.listeners, tls, strict=True):
+                await listener.serve(section, one)
+        return changed
+
+    def _keep_what_is_fixed(self, settings: Settings) -> Settings:
+        """Addresses and processes stay as they were at the start; who changes them is told."""
+        fixed = {}
+        if [one.bind for one in settings.listeners] != [one.bind for one in self.settings.listeners]:
+            fixed["listeners"] = self.settings.listeners
+        for name in ("admin", "workers"):
+            if getattr(settings, name) != getattr(self.settings, name):
+                fixed[name] = getattr(self.settings, name)
+        self.restart_needed = list(fixed)
+        if fixed:
+            log.warning("restart_needed", sections=self.restart_needed, kept="as they were at the start")
+        return settings.model_copy(update=fixed)
 
     # -- stop ----------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
         """Take no more, let what runs finish within `drain`, then end the rest with a proper status."""
         self._stopping = True
-        for bound in self._bound:
-            bound.server.close()
-        if self._bound:
+        for listener in self._listeners:
+            listener.close()
+        if self._listeners:
             self._census.draining = True
             self._server.pre_shutdown()
             self._http2.drain()
@@ -272,40 +233,17 @@ class Gateway:
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""
-        for bound in self._bound:
-            bound.server.close()
-        if self._bound:
+        self._stopping = True
+        for listener in self._listeners:
+            listener.close()
+        if self._listeners:
             self._switchboard.close()
             self._http2.close()
             await self._server.shutdown(0.1)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._admin is not None:
-            await self._admin.cleanup()
-        await self._tokens.close()
-        for upstream in self._upstreams.values():
-            await upstream.close()
+        await self._admin.close()
+        if self._succession is not None:
+            await self._succession.close()
         log.info("stopped")
-
-
-def _expiry_of(upstream: Upstream) -> Callable[[], float]:
-    def read() -> float:
-        credentials = upstream.credentials
-        return credentials.identity.expires_at if credentials and credentials.identity else 0.0
-
-    return read
-
-
-@contextlib.contextmanager
-def _naming(key: str, address: str) -> Iterator[None]:
-    """Say which key an address comes from when it cannot be bound."""
-    try:
-        yield
-    except ssl.SSLError as error:
-        raise StartError(f"{key}: OpenSSL refuses the certificate: {error.reason}") from None
-    except OSError as error:
-        reason = (
-            "it is in use by another process" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
-        )
-        raise StartError(f"{key}: cannot listen on {address}: {reason}") from None

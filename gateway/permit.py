@@ -33,6 +33,7 @@ class Permit:
     subject: Subject = NOBODY
     metadata: tuple[Header, ...] = ()  # what the gateway adds for the backend (`forward_claims`)
     expires_at: float | None = None  # the stream ends with UNAUTHENTICATED then; seconds since the epoch
+    identity: str = ""  # of the client certificate, where that is what lets the call in
     forward_authorization: bool = True  # False: nobody has verified the Authorization header, so it stays here
 
 

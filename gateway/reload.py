@@ -1,7 +1,8 @@
 """Watches files, and tells when those beside them may have changed.
 
 Rule: folders are watched, not files: a renewal is often a rename or, in Kubernetes, a symbolic link that turns to a new
-folder. From the event itself nothing is concluded: the files are looked at, and who is told reads them and compares.
+folder, perhaps one above. So the folder of every link on the way is watched, too. From the event itself nothing is
+concluded: the files are looked at, and who is told reads them and compares.
 """
 
 import asyncio
@@ -11,13 +12,13 @@ from pathlib import Path
 import structlog
 from watchfiles import awatch
 
-from gateway.upstream.base import Upstream
 from gateway.upstream.tls import CertificateError
 
 log = structlog.get_logger("gateway.reload")
 
 SETTLE_MS = 200  # a certificate and its key are written one after the other
 POLL_MS = 30_000  # some file systems (NFS, FUSE) tell nothing
+MOST_LINKS = 40  # on the way to a file; as many as Linux follows
 PATIENCE = 2.0  # seconds after which a pair that does not fit is no longer taken for one half written
 
 
@@ -29,15 +30,30 @@ async def watch(files: Iterable[Path], changed: Callable[[], None]) -> None:
     files = tuple(files)
     seen = _state(files)
     changed()
-    folders = {folder for file in files for folder in (file.parent, file.resolve().parent) if folder.is_dir()}
-    if not folders:
-        return
-    async for _changes in awatch(
-        *folders, step=SETTLE_MS, recursive=False, rust_timeout=POLL_MS, yield_on_timeout=True
-    ):
-        if (state := _state(files)) != seen:
-            seen = state
-            changed()
+    while folders := _folders(files):
+        async for _changes in awatch(
+            *folders, step=SETTLE_MS, recursive=False, rust_timeout=POLL_MS, yield_on_timeout=True
+        ):
+            if (state := _state(files)) != seen:
+                seen = state
+                changed()
+            if _folders(files) != folders:
+                break  # a link leads elsewhere now
+
+
+def _folders(files: Iterable[Path]) -> set[Path]:
+    """Where something has to happen if one of the files is to be another."""
+    folders: set[Path] = set()
+    for file in files:
+        path = file.absolute()
+        for _ in range(MOST_LINKS):
+            folders.add(path.parent)
+            link = next((step for step in (path, *path.parents) if step.is_symlink()), None)
+            if link is None:
+                break
+            folders.add(link.parent)
+            path = link.parent / link.readlink() / path.relative_to(link)
+    return {folder for folder in folders if folder.is_dir()}
 
 
 def _state(files: Iterable[Path]) -> list[tuple[int, ...] | None]:
@@ -54,12 +70,13 @@ def _state(files: Iterable[Path]) -> list[tuple[int, ...] | None]:
 
 
 class CertificateRenewal:
-    """Renews the connections of one upstream when its certificate files change; a bad pair raises an alarm."""
+    """Renews what certificate files are used for when they change; a bad pair raises an alarm."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self.upstream = upstream.name
+    def __init__(self, renew: Callable[[], bool], **whose: str) -> None:
+        """`renew` reads the files; True: they had changed. It raises CertificateError. `whose`: for the log."""
         self.failed = False  # the files are bad, and the old certificate is in use
-        self._renew_upstream = upstream.renew
+        self._read_again = renew
+        self._whose = whose
         self._again: asyncio.TimerHandle | None = None
 
     def files_changed(self) -> None:
@@ -77,7 +94,7 @@ class CertificateRenewal:
             self.failed = True
             log.error(
                 "certificate_refused",
-                upstream=self.upstream,
+                **self._whose,
                 problem=error.message,
                 hint=error.hint,
                 kept="the old one",
@@ -85,10 +102,10 @@ class CertificateRenewal:
 
     def _renew(self) -> CertificateError | None:
         try:
-            renewed = self._renew_upstream()
+            renewed = self._read_again()
         except CertificateError as error:
             return error
         self.failed = False
         if renewed:
-            log.info("certificate_renewed", upstream=self.upstream)
+            log.info("certificate_renewed", **self._whose)
         return None

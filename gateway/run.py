@@ -1,30 +1,28 @@
-"""Runs a gateway in a process of its own: `serve`, `demo` and `dev`, from settings to the signal that ends it.
-
-Rule: one event loop in one process; SIGTERM and SIGINT drain, a second one stops at once.
-"""
+"""What the commands `serve`, `demo` and `dev` run, from settings to the signal that ends it."""
 
 import asyncio
 import contextlib
-import gc
 import json
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-import uvloop
 
-from gateway.app import Gateway, StartError
+from gateway.app import Gateway
 from gateway.envoy import process as envoy_process
 from gateway.envoy.output import Request, rendering_of, write
 from gateway.envoy.process import EnvoyError
 from gateway.envoy.validate import EnvoyMissingError, find_envoy
+from gateway.errors import StartError
 from gateway.front.pages import static_pages
-from gateway.observe import log as observe_log
+from gateway.observe.log import OUTPUT, configure_log
+from gateway.process import Source, run, until_signalled
 from gateway.settings import Address, Admin, Settings, load, parse
+from gateway.version import VERSION
 
 if TYPE_CHECKING:
     from gateway.demo.world import DemoWorld
@@ -34,10 +32,12 @@ LOOPBACK = "127.0.0.1"
 log = structlog.get_logger("gateway")
 
 
-def serve(settings: Settings, *, debug: bool = False) -> None:
-    """Run until a signal ends it. Raises SettingsError, StartError."""
-    _configure_log(settings, debug=debug)
-    _run(_until_signalled(Gateway(settings)))
+def serve(path: Path, settings: Settings, *, debug: bool = False) -> None:
+    """Run by a configuration file until a signal ends it. Raises SettingsError, StartError."""
+    configure_log(settings, debug=debug)
+    gateway = Gateway(settings)
+    source = Source(path, partial(load, path), partial(configure_log, debug=debug))
+    run(until_signalled(gateway, partial(say_ready, gateway), source=source))
 
 
 def demo(
@@ -53,7 +53,7 @@ def demo(
             find_envoy()
         except EnvoyMissingError as error:
             raise StartError(str(error)) from None
-    _run(_demo(http_port, https_port, issuer_port, envoy_port=envoy_port, debug=debug))
+    run(_demo(http_port, https_port, issuer_port, envoy_port=envoy_port, debug=debug))
 
 
 def dev(
@@ -83,14 +83,15 @@ def dev(
         "drain": "1s",
     }
     settings = parse(json.dumps(configuration), Path.cwd(), name="")  # JSON is YAML
-    _configure_log(settings, debug=debug)
+    configure_log(settings, debug=debug)
     gateway = Gateway(settings, for_development=True)
 
     def tell() -> None:
+        say_ready(gateway)
         kind = "plaintext" if plaintext else "TLS"
         print(f"\n  Browsers call {gateway.urls[0]}; calls go to {target} ({kind}).\n  Ctrl-C stops.\n", flush=True)
 
-    _run(_until_signalled(gateway, tell))
+    run(until_signalled(gateway, tell))
 
 
 async def _demo(http_port: int, https_port: int, issuer_port: int, *, envoy_port: int | None, debug: bool) -> None:
@@ -105,7 +106,7 @@ async def _demo(http_port: int, https_port: int, issuer_port: int, *, envoy_port
         ) from None
     try:
         settings = load(world.config_path)
-        _configure_log(settings, debug=debug)
+        configure_log(settings, debug=debug)
         async with _envoy_beside(world, envoy_port) as envoy:
             others = () if envoy is None else (envoy.url,)
             config = {**world.page_config, "gateways": [*world.gateways, *others]}
@@ -113,9 +114,12 @@ async def _demo(http_port: int, https_port: int, issuer_port: int, *, envoy_port
             gateway = Gateway(settings, pages=static_pages(_web_folder(), connect=connect, data={"demo.json": config}))
 
             def tell() -> None:
+                say_ready(gateway)
                 print(_welcome(world, gateway, envoy), flush=True)
 
-            await _until_signalled(gateway, tell)
+            path = world.config_path
+            source = Source(path, partial(load, path), partial(configure_log, debug=debug))
+            await until_signalled(gateway, tell, source=source)
     finally:
         await world.__aexit__(None, None, None)
 
@@ -147,6 +151,11 @@ async def _envoy_beside(world: "DemoWorld", port: int | None) -> AsyncIterator[_
         raise StartError(f"{error} (choose another port with --envoy-port)") from None
 
 
+def say_ready(gateway: Gateway) -> None:
+    log.info("ready", listeners=gateway.urls, admin=gateway.admin_url, version=VERSION)
+    OUTPUT.write_out()
+
+
 def _welcome(world: "DemoWorld", gateway: Gateway, envoy: _Envoy | None) -> str:
     beside = [] if envoy is None else [f"  Envoy          {envoy.url}   (choose it on the page; {envoy.configuration})"]
     lines = [
@@ -173,45 +182,3 @@ def _web_folder() -> Path:
     here = Path(__file__).resolve().parent
     installed = here / "demo" / "web"
     return installed if installed.is_dir() else here.parent / "web"
-
-
-def _configure_log(settings: Settings, *, debug: bool) -> None:
-    configured = settings.observability.log
-    observe_log.configure(console=configured.format == "console", level="debug" if debug else configured.level)
-
-
-def _run(main: Coroutine[None, None, None]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
-
-
-def _spare_the_collector() -> None:
-    """What is here now stays, and calls leave no cycles: looking for some took 2 to 5 % of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-async def _until_signalled(gateway: Gateway, started: Callable[[], None] | None = None) -> None:
-    """Start, wait for SIGTERM or SIGINT, drain, stop. A second signal stops at once."""
-    loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, None)
-    loop.add_signal_handler(signal.SIGHUP, lambda: log.warning("reload_not_supported_yet"))
-    observe_log.OUTPUT.gather(loop.call_later)
-    try:
-        await gateway.start()
-        _spare_the_collector()
-        if started is not None:
-            observe_log.OUTPUT.write_out()
-            started()
-        await signals.get()
-        drain = asyncio.ensure_future(gateway.drain())
-        again = asyncio.ensure_future(signals.get())
-        await asyncio.wait({drain, again}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (drain, again):
-            task.cancel()
-    finally:
-        await gateway.stop()
-        observe_log.OUTPUT.gather(None)

@@ -13,7 +13,7 @@ import click
 
 from gateway.cli.base import FINE, INTERRUPTED, NOT_STARTED, PROGRAM, REFUSED, USAGE, NotStarted, say
 from gateway.cli.configuration import check, envoy, schema
-from gateway.cli.running import demo, dev, serve
+from gateway.cli.running import demo, dev, serve, worker
 
 __all__ = ["FINE", "INTERRUPTED", "NOT_STARTED", "REFUSED", "USAGE", "commands", "main"]
 
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except click.Abort:
         return INTERRUPTED
+    except OSError as error:  # of standard output; commands answer for what else they touch
+        say(f"cannot write: {error.strerror or error}")
+        return REFUSED
     return code if isinstance(code, int) else FINE
 
 
@@ -57,5 +60,5 @@ def commands() -> None:
     """
 
 
-for _command in (serve, check, demo, dev, envoy, schema):
+for _command in (serve, check, demo, dev, envoy, schema, worker):
     commands.add_command(_command)

@@ -61,7 +61,7 @@ def answering(debug: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def starting(debug: bool) -> Iterator[None]:
     """A gateway that cannot start on this machine, inside `answering`."""
-    from gateway.app import StartError
+    from gateway.errors import StartError
 
     try:
         yield

@@ -103,6 +103,8 @@ def envoy(
             else:
                 click.echo("".join(f"{path}\n" for path in write(request, rendering)), nl=False)
         except OSError as error:
+            if output is None:
+                raise click.ClickException(f"cannot write: {error.strerror or error}") from None
             raise click.FileError(str(error.filename or output), error.strerror or str(error)) from None
         if validate:
             _validated(rendering.text, output)

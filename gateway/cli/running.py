@@ -7,35 +7,39 @@ import click
 from gateway.cli.base import PORT, answering, config_option, debug_option, starting
 
 
-def _one_worker(_ctx: click.Context, _parameter: click.Parameter, workers: int | None) -> int | None:
-    if workers not in (None, 1):
-        raise click.BadParameter("more than one is not supported yet")
-    return workers
-
-
 @click.command()
 @config_option
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    expose_value=False,
-    callback=_one_worker,
-    help="Processes sharing the listeners; more than one is not supported yet.",
-)
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes sharing the listeners.  [default: the file's]")
 @debug_option
-def serve(config: Path, debug: bool) -> None:
+def serve(config: Path, workers: int | None, debug: bool) -> None:
     """Run the gateway.
 
-    Until SIGTERM or Ctrl-C; then calls in flight may finish.
+    Until SIGTERM or Ctrl-C; then calls in flight may finish. It follows changes of FILE; SIGHUP reads it again.
     """
-    with answering(debug):
+    with answering(debug), starting(debug):
         from gateway.settings import load
 
         settings = load(config)
-        with starting(debug):
-            from gateway import run
+        if (workers or settings.workers) > 1:
+            from gateway.supervisor import supervise
 
-            run.serve(settings, debug=debug)
+            raise click.exceptions.Exit(supervise(config, settings, workers, debug=debug))
+        from gateway import run
+
+        run.serve(config, settings, debug=debug)
+
+
+@click.command(hidden=True)
+@click.argument("order")
+def worker(order: str) -> None:
+    """One of several; `serve` starts them."""
+    from gateway.order import Order
+
+    told = Order.read(order)
+    with answering(told.debug), starting(told.debug):
+        from gateway.worker import work
+
+        work(told)
 
 
 @click.command()

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 from gateway.call import Call
 from gateway.observe.log import call_event
 from gateway.permit import NOBODY
+from gateway.protocol import trace_context
 from gateway.protocol.status import Code
 from gateway.request import Answer, RequestHead
 
@@ -51,7 +52,7 @@ class CallObserver(Collector):
     """Logs and counts the calls of one gateway."""
 
     def __init__(self, registry: CollectorRegistry, *, access_log: bool) -> None:
-        self._access_log = access_log
+        self.access_log = access_log
         self._calls: Counter[tuple[str, int]] = Counter()
         self._refusals: Counter[str] = Counter()
         self._durations: dict[str, Durations] = {}
@@ -62,27 +63,19 @@ class CallObserver(Collector):
         """A call is over."""
         status = call.status
         assert status is not None
+        path = call.head.path.decode("ascii")
         seconds = call.ended - call.started
-        method = self._method(call)
+        method = self._label(path, call.permitted)
         self._calls[method, status.code] += 1
         self._durations[method].add(seconds)
         self._messages[0] += call.request_messages
         self._messages[1] += call.reply_messages
         if call.reason:
             self._refusals[call.reason] += 1
-        if self._access_log or call.reason:
-            call_event(
-                {
-                    "method": call.head.path.decode("ascii"),
-                    "code": CODE_NAMES.get(status.code, str(status.code)),
-                    "reason": call.reason,
-                    "peer": call.head.peer,
-                    "subject": _hash(call.subject.id) if call.subject is not NOBODY else "",
-                    "ms": round(seconds * 1000, 2),
-                    "messages": (call.request_messages, call.reply_messages),
-                    "bytes": (call.request_bytes_seen, call.reply_bytes_seen),
-                }
-            )
+        if self.access_log or call.reason:
+            call_event(_fields(call, path, status.code))
+        if call.span is not None:
+            call.span.end(call)
 
     def refused(self, head: RequestHead, answer: Answer) -> None:
         """A request got a plain HTTP refusal."""
@@ -111,17 +104,44 @@ class CallObserver(Collector):
             refusals.add_metric((reason,), count)
         return calls, seconds, messages, refusals
 
-    def _method(self, call: Call) -> str:
-        """The label of a method, which has its durations from here on."""
-        if not call.permitted:
-            method = "(refused)"
-        else:
-            method = call.head.path.decode("ascii")
-            if method not in self._durations and len(self._durations) >= MAX_METHODS:
-                method = "(other)"
+    def _label(self, path: str, permitted: bool) -> str:
+        """That of a method, which has its durations from here on."""
+        method = path if permitted else "(refused)"
         if method not in self._durations:
-            self._durations[method] = Durations()
+            if permitted and len(self._durations) >= MAX_METHODS:
+                method = "(other)"
+            self._durations.setdefault(method, Durations())
         return method
+
+
+def _fields(call: Call, path: str, code: int) -> dict[str, object]:
+    """Of the event `call`. Times in ms: all of the call, at the gate, and from there until the backend's first word."""
+    head = call.head
+    decided = call.decided or call.ended
+    fields: dict[str, object] = {
+        "event": "call",
+        "method": path,
+        "code": CODE_NAMES.get(code) or str(code),
+        "reason": call.reason,
+        "peer": head.peer,
+        "subject": _hash(call.subject.id) if call.subject is not NOBODY else "",
+        "ms": int((call.ended - call.started) * 1e5) / 100,
+        "gate_ms": int((decided - call.started) * 1e5) / 100,
+        "messages": (call.request_messages, call.reply_messages),
+        "bytes": (call.request_bytes_seen, call.reply_bytes_seen),
+        "protocol": "http2" if head.http2 else "http1",
+        "form": "native" if head.type.native else "text" if head.type.reply_text else "binary",
+    }
+    if call.permitted:
+        fields["upstream"] = call.road.opener.name_of(head.path)
+        fields["upstream_ms"] = int(((call.answered or call.ended) - decided) * 1e5) / 100
+    if call.identity:
+        fields["identity"] = call.identity
+    if call.span is not None:
+        fields["trace"] = call.span.trace_id
+    elif head.traceparent is not None and (parent := trace_context.parse(head.traceparent)) is not None:
+        fields["trace"] = parent.trace_id
+    return fields
 
 
 @lru_cache(maxsize=4096)

@@ -9,13 +9,16 @@ Rules
 
 import atexit
 import logging
+import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import IO, Any, TextIO, cast
 
 import orjson
 import structlog
+
+from gateway.settings import Settings
 
 DELAY = 0.1  # seconds
 
@@ -27,6 +30,7 @@ class LineBuffer:
         self._stream = stream
         self._later = later
         self._lines: list[str] = []
+        self.most: int | None = None  # bytes in one write; a line is never cut
 
     def gather(self, later: Callable[[float, Callable[[], None]], object] | None) -> None:
         """`later`: an event loop's call_later; None: write at once."""
@@ -43,8 +47,9 @@ class LineBuffer:
     def write_out(self) -> None:
         lines, self._lines = self._lines, []
         try:
-            self._stream.write("".join(lines))
-            self._stream.flush()
+            for piece in ["".join(lines)] if self.most is None else _pieces(lines, self.most):
+                self._stream.write(piece)
+                self._stream.flush()
         except (BrokenPipeError, ValueError):
             self._lines.clear()  # nobody reads any more; that must not end a call
 
@@ -54,17 +59,37 @@ class LineBuffer:
             self.write_out()
 
 
+def _pieces(lines: list[str], most: int) -> Iterator[str]:
+    """The lines put together, as many as have room."""
+    piece, size = "", 0
+    for line in lines:
+        length = len(line.encode())
+        if piece and size + length > most:
+            yield piece
+            piece, size = "", 0
+        piece, size = piece + line, size + length
+    yield piece
+
+
 OUTPUT = LineBuffer(sys.stdout)
 
 
-def configure(*, console: bool, level: str) -> None:
-    """Set structlog up for the process, and the libraries' own logging with it."""
+def configure(*, console: bool, level: str, worker: int | None = None) -> None:
+    """Set structlog up for the process, and the libraries' own logging with it.
+
+    `worker`: the number of this one where several write to the same place; it stands in every event.
+    """
+    _everywhere.clear()
+    if worker is not None:
+        _everywhere["worker"] = worker
+        OUTPUT.most = select.PIPE_BUF  # bytes that do not mix with what others write (POSIX, `write` to a pipe)
     number = logging.getLevelNamesMapping()[level.upper()]
     stamp: Any = structlog.processors.TimeStamper("%H:%M:%S.%f", utc=False) if console else _stamp
     renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()) if console else _render
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            _add_everywhere,
             stamp,
             structlog.processors.format_exc_info,
             renderer,
@@ -80,20 +105,35 @@ def configure(*, console: bool, level: str) -> None:
     logging.basicConfig(level=logging.CRITICAL)
 
 
-def call_event(fields: dict[str, object]) -> None:
-    """The event `call`, at level info."""
+def configure_log(settings: Settings, *, debug: bool, worker: int | None = None) -> None:
+    """As `configure`, by the configuration; `debug`: everything."""
+    log = settings.observability.log
+    configure(console=log.format == "console", level="debug" if debug else log.level, worker=worker)
+
+
+def call_event(fields: dict[str, Any]) -> None:
+    """The event `call`, at level info. `fields` is the caller's no more, and holds `event` already."""
     if _line_of_call is not None:
         _line_of_call(fields)
     else:
-        structlog.get_logger("gateway.access").info("call", **fields)
+        structlog.get_logger("gateway.access").info(**fields)
 
 
+_everywhere: dict[str, object] = {}
 _line_of_call: Callable[[dict[str, object]], None] | None = None
 
 
-def _write_line(fields: dict[str, object]) -> None:
-    event = {"event": "call", **fields, "level": "info", "timestamp": datetime.now(UTC)}
-    OUTPUT.write(orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z).decode() + "\n")
+def _write_line(event: dict[str, object]) -> None:
+    if _everywhere:
+        event.update(_everywhere)
+    event["level"] = "info"
+    event["timestamp"] = datetime.now(UTC)
+    OUTPUT.write(orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE).decode())
+
+
+def _add_everywhere(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event.update(_everywhere)
+    return event
 
 
 def _stamp(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

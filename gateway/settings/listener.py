@@ -22,6 +22,10 @@ class ListenerTls(Section):
     client_auth: Literal["none", "optional", "required"] = "none"
     """Whether clients are asked for a certificate, and whether they must have one."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(file for file in (self.certificate, self.private_key, self.client_ca) if file is not None)
+
 
 class Listener(Section):
     """One address on which browsers are served."""

@@ -1,4 +1,4 @@
-"""Quantities as people write them: durations (`500ms 10s 5m 2h`), sizes (`64KiB 4MiB`), counts.
+"""Quantities as people write them: durations (`500ms 10s 5m 2h`), sizes (`64KiB 4MiB`), counts, ratios.
 
 Rule: a number without its unit is refused. Nobody can tell whether 30 meant seconds or milliseconds.
 """
@@ -144,6 +144,34 @@ class Count(Kind):
 
     def refuse_type(self, _value: object, /) -> NoReturn:
         refuse(f"must be a whole number{', or none' if self.none else ''}")
+
+
+@dataclass(frozen=True)
+class Ratio(Kind):
+    """A part of a whole, from 0 to 1."""
+
+    native = (int, float)
+
+    def accept(self, value: object, info: ValidationInfo) -> object:
+        return super().accept(str(value) if _is_number(value) else value, info)
+
+    def read(self, text: str, _source: Source, /) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            self.refuse_type(text)
+        if not 0.0 <= number <= 1.0:
+            self.refuse_type(text)
+        return number
+
+    def write(self, value: float, /) -> float:
+        return value
+
+    def shape(self) -> JsonSchema:
+        return {"type": "number", "minimum": 0, "maximum": 1}
+
+    def refuse_type(self, _value: object, /) -> NoReturn:
+        refuse("must be a number from 0 to 1, like 0.1")
 
 
 def _is_number(value: object) -> bool:

@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 from gateway.settings.auth import Auth
 from gateway.settings.authorization import Authorization
 from gateway.settings.cors import Cors
-from gateway.settings.kind import REDACTED, NotYet, Text, refuse
+from gateway.settings.kind import REDACTED, Text, refuse
 from gateway.settings.kind import Source as _Source
 from gateway.settings.limits import Limits
 from gateway.settings.listener import Admin, Listener
@@ -51,8 +51,8 @@ class Settings(Section):
     """How much may be asked for."""
     observability: Observability = Observability()
     """What operators see."""
-    workers: Annotated[int, Count(maximum=256), NotYet(1)] = 1
-    """Processes sharing the listeners. More than one is not supported yet."""
+    workers: Annotated[int, Count(maximum=256)] = 1
+    """Processes sharing the listeners."""
     drain: Annotated[float, Duration(minimum=0.0, maximum=3600.0)] = 15.0
     """How long calls in flight may go on after a signal to stop."""
 

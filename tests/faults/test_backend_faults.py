@@ -66,15 +66,11 @@ async def gateway(line: Relay, transport: str) -> AsyncIterator[RunningGateway]:
         await eventually(lambda: gateway.open_calls == 0)
 
 
-def fields(gateway: RunningGateway, *more: tuple[str, str], **changes: str) -> list[tuple[str, str]]:
-    return [*gateway.headers(**changes).items(), *more]
-
-
 def counting(gateway: RunningGateway, kind: str = BINARY, *more: tuple[str, str]) -> bytes:
     """A stream of one message, and then silence."""
     body = message(demo_pb2.CountRequest(interval_ms=600_000))
     accept = [("accept", kind)]
-    return request(DEMO + "Count", fields(gateway, *accept, *more), body)
+    return request(DEMO + "Count", gateway.fields(*accept, *more), body)
 
 
 async def begun(wire: Wire, call: bytes) -> Answer:
@@ -117,13 +113,13 @@ async def test_a_backend_is_killed_in_mid_stream(gateway: RunningGateway, line: 
         assert gateway.backend_calls == 1  # and not tried again
         # The connection to the browser is good for another call, and soon the backend is.
         async with asyncio.timeout(5):
-            while (await wire.ask(request(DEMO + "Echo", fields(gateway), ECHO))).code:
+            while (await wire.ask(request(DEMO + "Echo", gateway.fields(), ECHO))).code:
                 await asyncio.sleep(0.02)
 
 
 async def test_a_backend_is_killed_before_it_replies(gateway: RunningGateway, line: Relay) -> None:
     async with connect(gateway.port) as wire:
-        await wire.send(request(DEMO + "Collect", fields(gateway, ("content-length", "99")), None) + ECHO)
+        await wire.send(request(DEMO + "Collect", gateway.fields(("content-length", "99")), None) + ECHO)
         await gateway.world.backend.wait_open(1)
         started = time.monotonic()
         line.cut()
@@ -162,7 +158,7 @@ async def test_a_backend_that_is_down(gateway: RunningGateway, line: Relay) -> N
     line.stop()
     for _ in range(3):
         started = time.monotonic()
-        assert_unavailable(await gateway.ask(request(DEMO + "Echo", fields(gateway), ECHO)))
+        assert_unavailable(await gateway.ask(request(DEMO + "Echo", gateway.fields(), ECHO)))
         assert_unavailable(await gateway.ask(counting(gateway, TEXT)))
         assert time.monotonic() - started < AT_ONCE
     assert gateway.backend_calls == 0
@@ -196,7 +192,7 @@ async def test_a_black_hole_swallows_no_deadline(line: Relay, transport: str) ->
 
             async def swallowed(path: str) -> None:
                 started = time.monotonic()
-                headers = fields(gateway, ("grpc-timeout", "300m"))
+                headers = gateway.fields(("grpc-timeout", "300m"))
                 reply = await gateway.ask(request(path, headers, message(b"")))
                 assert (reply.code, reply.value("access-control-allow-origin")) == (4, ORIGIN)
                 assert 0.29 < time.monotonic() - started < AT_ONCE
@@ -204,14 +200,14 @@ async def test_a_black_hole_swallows_no_deadline(line: Relay, transport: str) ->
             async def others() -> None:
                 await asyncio.sleep(0.05)
                 started = time.monotonic()
-                assert (await gateway.ask(request(SCRIPT + "Do", fields(gateway), b""))).code == 0
+                assert (await gateway.ask(request(SCRIPT + "Do", gateway.fields(), b""))).code == 0
                 assert time.monotonic() - started < 0.3
 
             await asyncio.gather(*(swallowed(DEMO + method) for method in ("Echo", "Count", "Chat") * 5), others())
             assert line.connections > 0
             # Without a deadline the browser decides how long it waits.
             async with connect(gateway.port) as wire:
-                await wire.send(request(DEMO + "Echo", fields(gateway), ECHO))
+                await wire.send(request(DEMO + "Echo", gateway.fields(), ECHO))
                 await eventually(lambda: gateway.open_calls == 1)
                 wire.reset()
                 await eventually(lambda: gateway.open_calls == 0)
@@ -252,7 +248,7 @@ async def test_a_backend_that_does_not_speak_http2(words: bytes, transport: str)
     try:
         async with running(change) as gateway:
             started = time.monotonic()
-            answer = await gateway.ask(request(DEMO + "Echo", fields(gateway), ECHO))
+            answer = await gateway.ask(request(DEMO + "Echo", gateway.fields(), ECHO))
             assert_unavailable(answer)
             assert b"zqxjk" not in answer.raw
             assert time.monotonic() - started < AT_ONCE
@@ -279,7 +275,7 @@ def at(section: Configuration) -> Callable[[Configuration], None]:
 async def test_a_backend_that_answers_with_an_http_status(http: int, code: int) -> None:
     head = block((b":status", b"%d" % http), (b"content-type", b"text/html"))
     async with raw_http2((HEADERS, head), ((0, 1), b"<h1>zqxjk</h1>")) as section, running(at(section)) as gateway:
-        answer = await gateway.ask(request(DEMO + "Count", fields(gateway), message(b"")))
+        answer = await gateway.ask(request(DEMO + "Count", gateway.fields(), message(b"")))
         received, status, _ = answer.grpc()
         assert (received, status.code) == ([], code)
         assert answer.value("access-control-allow-origin") == ORIGIN
@@ -293,7 +289,7 @@ async def test_a_backend_that_answers_with_an_http_status(http: int, code: int) 
 async def test_a_backend_that_resets_the_stream(error: int, code: int, begun_already: bool) -> None:
     before = [(HEADERS, GRPC_HEAD), FIRST] if begun_already else []
     async with raw_http2(*before, (RST_STREAM, struct.pack(">I", error))) as section, running(at(section)) as gateway:
-        answer = await gateway.ask(request(DEMO + "Count", fields(gateway), message(b"")))
+        answer = await gateway.ask(request(DEMO + "Count", gateway.fields(), message(b"")))
         received, status, _ = answer.grpc()
         assert (len(received), status.code) == (int(begun_already), code)
 
@@ -311,7 +307,7 @@ async def test_a_backend_that_is_not_trusted_or_does_not_trust(wrong: str, trans
             del tls["certificate"], tls["private_key"]
 
     async with running(change) as gateway:
-        assert_unavailable(await gateway.ask(request(DEMO + "Echo", fields(gateway), ECHO)))
+        assert_unavailable(await gateway.ask(request(DEMO + "Echo", gateway.fields(), ECHO)))
         assert gateway.backend_calls == 0
 
 
@@ -324,17 +320,17 @@ async def test_a_drain_lets_calls_finish_and_ends_the_rest(kind: str) -> None:
         configuration["drain"] = "500ms"
 
     async with running(change) as gateway:
-        finishing = request(DEMO + "Count", fields(gateway), message(demo_pb2.CountRequest(count=2, interval_ms=200)))
+        finishing = request(DEMO + "Count", gateway.fields(), message(demo_pb2.CountRequest(count=2, interval_ms=200)))
         async with (
             connect(gateway.port) as resting,
             connect(gateway.port) as short,
             connect(gateway.port) as long,
             connect(gateway.port) as upload,
         ):
-            assert (await resting.ask(request(DEMO + "Echo", fields(gateway), ECHO))).code == 0
+            assert (await resting.ask(request(DEMO + "Echo", gateway.fields(), ECHO))).code == 0
             short_answer = await begun(short, finishing)
             long_answer = await begun(long, counting(gateway, kind))
-            await upload.send(request(DEMO + "Collect", fields(gateway, ("transfer-encoding", "chunked")), None))
+            await upload.send(request(DEMO + "Collect", gateway.fields(("transfer-encoding", "chunked")), None))
             await upload.send(chunked(ECHO))
             await gateway.world.backend.wait_open(3)
 
@@ -365,7 +361,7 @@ async def test_a_drain_lets_calls_finish_and_ends_the_rest(kind: str) -> None:
 
 async def test_a_drain_with_nothing_to_wait_for_is_over_at_once() -> None:
     async with running() as gateway, connect(gateway.port) as wire:
-        assert (await wire.ask(request(DEMO + "Echo", fields(gateway), ECHO))).code == 0
+        assert (await wire.ask(request(DEMO + "Echo", gateway.fields(), ECHO))).code == 0
         started = time.monotonic()
         await gateway.gateway.drain()
         assert time.monotonic() - started < 0.5
@@ -374,9 +370,9 @@ async def test_a_drain_with_nothing_to_wait_for_is_over_at_once() -> None:
 
 async def test_a_request_that_comes_with_the_drain_is_answered() -> None:
     async with running() as gateway, connect(gateway.port) as wire:
-        await wire.ask(request(DEMO + "Echo", fields(gateway), ECHO))
+        await wire.ask(request(DEMO + "Echo", gateway.fields(), ECHO))
         (connection,) = gateway.gateway._server.connections
-        await wire.send(request(DEMO + "Echo", fields(gateway), ECHO))
+        await wire.send(request(DEMO + "Echo", gateway.fields(), ECHO))
         while connection._request_count < 2:  # the drain comes in the very turn of the loop that took the request in
             await asyncio.sleep(0)
         await gateway.gateway.drain()

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from gateway import check, cli, run
-from gateway.app import StartError
+from gateway.errors import StartError
 from gateway.settings import Problem, Settings, SettingsError, load
 from gateway.settings.loader import EXAMPLE_HINT
 from tests.support.certificates import authority, leaf, write_pair

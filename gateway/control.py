@@ -1,0 +1,95 @@
+"""The line between a supervisor and one of its workers: questions and answers, in JSON.
+
+Rule: either end that goes leaves the other to notice, for reading ends.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.tasks import lasting
+
+_LENGTH = struct.Struct(">I")
+
+Answers = Mapping[str, Callable[[], Awaitable[Any]]]
+
+
+class SilenceError(Exception):
+    """The worker is gone, or does not answer in time."""
+
+
+class _End:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def _send(self, value: object) -> None:
+        data = orjson.dumps(value)
+        self._writer.write(_LENGTH.pack(len(data)) + data)
+
+    async def _receive(self) -> Any:
+        (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+        return orjson.loads(await self._reader.readexactly(length))
+
+
+class WorkerEnd(_End):
+    """Answers."""
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> "WorkerEnd":
+        return cls(*await asyncio.open_unix_connection(sock=end))
+
+    async def answer(self, answers: Answers) -> None:
+        """One question after the other, until the supervisor is gone."""
+        try:
+            while True:
+                number, question = await self._receive()
+                self._send((number, await answers[question]()))
+        except (OSError, EOFError):
+            return
+
+
+class SupervisorEnd(_End):
+    """Asks."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(reader, writer)
+        self._asked = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._listening = lasting(self._listen())
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> "SupervisorEnd":
+        return cls(*await asyncio.open_unix_connection(sock=end))
+
+    async def ask(self, question: str, *, within: float | None) -> Any:
+        """`within`: seconds. Raises SilenceError."""
+        self._asked += 1
+        number = self._asked
+        self._waiting[number] = answer = asyncio.get_running_loop().create_future()
+        self._send((number, question))
+        try:
+            async with asyncio.timeout(within):
+                return await answer
+        except (OSError, EOFError, TimeoutError):
+            raise SilenceError(question) from None
+        finally:
+            self._waiting.pop(number, None)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                number, value = await self._receive()
+                if (answer := self._waiting.get(number)) is not None and not answer.done():
+                    answer.set_result(value)
+        except (OSError, EOFError):
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(EOFError())

@@ -1,0 +1,90 @@
+"""The listeners of a gateway: bound once, and served by the configuration and the certificates of the moment."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.front.listener import Bound, Protocols, Sockets, tls_context
+from gateway.reload import CertificateRenewal, watch
+from gateway.settings import Listener, ListenerTls
+from gateway.tasks import lasting
+from gateway.upstream.tls import CertificateError, Identity, Trust, load_identity, load_trust
+
+
+class ServerTls:
+    """What a listener shows: read from its files and judged. Raises CertificateError."""
+
+    def __init__(self, settings: ListenerTls, *, http2: bool) -> None:
+        self.files = _read(settings)
+        try:
+            self.context = tls_context(settings, http2=http2)
+        except (ssl.SSLError, OSError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            raise CertificateError("certificate", f"OpenSSL refuses it: {reason}", "make a stronger one") from None
+        if _read(settings) != self.files:  # OpenSSL has read them itself
+            raise CertificateError("certificate", f"{settings.certificate} changed while it was read")
+
+    @property
+    def expires_at(self) -> float:
+        """Seconds since the epoch."""
+        return self.files[0].expires_at
+
+
+def _read(settings: ListenerTls) -> tuple[Identity, Trust | None]:
+    trust = None if settings.client_ca is None else load_trust("client_ca", settings.client_ca)
+    return load_identity(settings.certificate, settings.private_key), trust
+
+
+class KeptListener:
+    """One of them, and the watch over its certificate files."""
+
+    def __init__(self, name: str, sockets: Sockets, protocols: Callable[[Listener], Protocols]) -> None:
+        """`protocols`: what connections of such a listener are spoken with."""
+        self.name = name
+        self.tls: ServerTls | None = None
+        self.renewal = CertificateRenewal(self._renew, listener=name)
+        self._bound = Bound(sockets)
+        self._protocols = protocols
+        self._settings: Listener
+        self._files: tuple[Path, ...] = ()
+        self._watching: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        return self._bound.url
+
+    async def serve(self, settings: Listener, tls: ServerTls | None) -> None:
+        """From now on like this."""
+        self._settings, self.tls = settings, tls
+        await self._bound.serve(self._protocols(settings), None if tls is None else tls.context)
+        files = () if settings.tls is None else settings.tls.files
+        if files != self._files:
+            self._files = files
+            if self._watching is not None:
+                self._watching.cancel()
+            self._watching = lasting(watch(files, self.renewal.files_changed)) if files else None
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        for task in (self._watching, self._serving):
+            if task is not None:
+                task.cancel()
+        self._bound.close()
+
+    def _renew(self) -> bool:
+        """Read the files again; True: they had changed. Raises CertificateError."""
+        settings = self._settings
+        if settings.tls is None:
+            return False
+        tls = ServerTls(settings.tls, http2=settings.http2)
+        if self.tls is not None and tls.files == self.tls.files:
+            return False
+        self._serving = lasting(self.serve(settings, tls))
+        return True
+
+
+def server_tls(settings: Listener) -> ServerTls | None:
+    """Raises CertificateError."""
+    return None if settings.tls is None else ServerTls(settings.tls, http2=settings.http2)

@@ -1,0 +1,40 @@
+"""Whether calls have spans of the gateway's own: `observability.tracing`.
+
+Rule: without the key nothing of OpenTelemetry is imported, and a call pays for nothing; the libraries are an extra.
+"""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from gateway.settings import Problem, Settings
+
+if TYPE_CHECKING:
+    from gateway.observe.spans import SpanTracer
+
+NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+INSTALL = "in a checkout: pip install '.[tracing]'"
+
+
+def tracing_problems(settings: Settings) -> Iterator[Problem]:
+    """What keeps spans from being made, if they are wanted."""
+    if settings.observability.tracing.otlp is not None and not all(map(_is_installed, NEEDED)):
+        key = ("observability", "tracing", "otlp")
+        yield settings.problem(key, "the libraries of OpenTelemetry are not installed", INSTALL)
+
+
+def tracer(settings: Settings) -> "SpanTracer | None":
+    """None: no spans are wanted. There must be no `tracing_problems`."""
+    tracing = settings.observability.tracing
+    if tracing.otlp is None:
+        return None
+    from gateway.observe.spans import SpanTracer  # noqa: PLC0415 - its libraries are an extra
+
+    return SpanTracer(tracing.otlp, tracing.ratio)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package above it
+        return False

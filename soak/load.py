@@ -1,0 +1,82 @@
+"""So many calls a second, at random moments, and what has become of them.
+
+Rule: a call that was not given up has to have its right answer. One excuse holds: its backend was killed under it, it
+says so (UNAVAILABLE), and it could not be sent again.
+"""
+
+import asyncio
+from collections import Counter
+
+from soak.caller import Result, carry_out
+from soak.lines import Lines
+from soak.plan import Planner
+from soak.world import World
+
+AT_ONCE = 150  # calls: when there are more, the next one waits
+AFTERMATH = 1.0  # seconds after a kill in which calls may still find out
+UNAVAILABLE = 14
+
+
+class Load:
+    def __init__(self, lines: Lines, world: World, planner: Planner, rate: float) -> None:
+        """`rate`: calls a second."""
+        self.right = 0
+        self.given_up = 0
+        self.excused = 0
+        self.failures: Counter[str] = Counter()  # by call and problem
+        self.by_method: Counter[str] = Counter()  # right ones
+        self.killed: list[float] = []  # loop times at which a backend was
+        self._lines = lines
+        self._world = world
+        self._planner = planner
+        self._rate = rate
+        self._going: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def going(self) -> int:
+        """Calls under way."""
+        return len(self._going)
+
+    @property
+    def begun(self) -> int:
+        return self.right + self.given_up + self.excused + self.failures.total() + self.going
+
+    async def send(self, seconds: float) -> None:
+        """For so long, and until the last of them is over."""
+        loop = asyncio.get_running_loop()
+        until = due = loop.time()
+        until += seconds
+        while (due := due + self._planner.pause(self._rate)) < until:
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            await self._room.acquire()
+            due = max(due, loop.time() - 1.0)  # what could not be sent in time is not made up for in a burst
+            task = asyncio.create_task(self._one())
+            self._going.add(task)
+            task.add_done_callback(self._over)
+        await asyncio.gather(*self._going)
+        self._lines.close()
+
+    async def _one(self) -> None:
+        self._note(await carry_out(self._planner.next(), self._lines, self._world))
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._going.discard(task)
+        self._room.release()
+
+    def _note(self, result: Result) -> None:
+        if not result.problem:
+            if result.left:
+                self.given_up += 1
+            else:
+                self.right += 1
+                self.by_method[result.plan.method] += 1
+        elif self._excused(result):
+            self.excused += 1
+        else:
+            self.failures[f"{result.plan.name}: {result.problem}"] += 1
+
+    def _excused(self, result: Result) -> bool:
+        if result.code != UNAVAILABLE or result.plan.never_fails:
+            return False
+        return any(result.begun <= at + AFTERMATH and at <= result.ended for at in self.killed)

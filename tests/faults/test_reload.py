@@ -1,0 +1,293 @@
+"""A configuration that changes while calls run: nothing fails, and a bad one is refused whole."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from structlog.testing import capture_logs
+
+from gateway import reload
+from gateway.demo.pb import demo_pb2
+from gateway.upstream.h2 import H2Upstream
+from tests.support.frames import message
+from tests.support.gateway import DEMO, ORIGIN, RunningGateway, eventually, running, untouched
+
+ELSEWHERE = "https://elsewhere.example.com"
+
+
+def count(number: int, interval_ms: int) -> bytes:
+    return message(demo_pb2.CountRequest(count=number, interval_ms=interval_ms))
+
+
+class Load:
+    """Calls, one after the other in each of some tasks, until it ends."""
+
+    def __init__(self, gateway: RunningGateway) -> None:
+        self._gateway = gateway
+        self.codes: list[int] = []
+        self._going_on = True
+
+    async def __aenter__(self) -> "Load":
+        self._callers = [asyncio.create_task(self._call()) for _ in range(4)]
+        await self.more(20)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self._going_on = False
+        await asyncio.gather(*self._callers)
+
+    async def more(self, calls: int) -> None:
+        wanted = len(self.codes) + calls
+        await eventually(lambda: len(self.codes) >= wanted, 10)
+
+    async def _call(self) -> None:
+        while self._going_on:
+            self.codes.append((await self._gateway.echo()).code)
+
+
+async def test_calls_go_on_while_everything_changes() -> None:
+    async with running() as gateway, Load(gateway) as load:
+        stream = asyncio.create_task(gateway.post(DEMO + "Count", count(60, 25)))
+        await eventually(lambda: gateway.gateway.open_calls > 0)
+
+        def limits(configuration: dict[str, Any]) -> None:
+            configuration["limits"] = {"max_request_message": "1MiB", "max_calls": 500}
+
+        def upstream(configuration: dict[str, Any]) -> None:
+            configuration["upstreams"]["demo"]["connections"] = 2
+
+        def grpcio(configuration: dict[str, Any]) -> None:
+            configuration["upstreams"]["demo"]["transport"] = "grpcio"
+
+        def issuers(configuration: dict[str, Any]) -> None:
+            configuration["auth"]["issuers"][0]["leeway"] = "20s"
+
+        def origins(configuration: dict[str, Any]) -> None:
+            configuration["cors"]["allow_origins"].append(ELSEWHERE)
+
+        for change in (limits, upstream, issuers, grpcio, origins):
+            assert await gateway.reconfigure(change)
+            await load.more(20)
+        reply = await stream
+        assert reply.code == 0
+        assert len(reply.messages) == 60
+    assert set(load.codes) == {0}
+
+
+async def test_what_a_call_began_with_it_ends_with() -> None:
+    async with running() as gateway:
+        stream = asyncio.create_task(gateway.post(DEMO + "Count", count(30, 50)))
+        await eventually(lambda: gateway.gateway.open_calls == 1)
+        before = gateway.gateway.upstream("demo")
+        assert isinstance(before, H2Upstream)
+
+        def forbid(configuration: dict[str, Any]) -> None:
+            configuration["authorization"]["rules"] = [{"methods": ["/demo.v1.Demo/Echo"], "roles": ["reader"]}]
+            configuration["upstreams"]["demo"]["connections"] = 2
+
+        assert await gateway.reconfigure(forbid)
+        async with untouched(gateway):
+            assert (await gateway.post(DEMO + "Count", count(1, 0))).code == 7
+        assert gateway.gateway.upstream("demo") is not before
+        assert (await gateway.metrics())["gateway_configurations"] == 2
+        assert len((await stream).messages) == 30
+        assert before.pool.ready
+        await eventually(lambda: not before.pool.ready)  # closed with its last call
+        assert (await gateway.metrics())["gateway_configurations"] == 1
+
+
+async def test_what_has_not_changed_is_kept() -> None:
+    async with running() as gateway:
+        await gateway.echo()
+        upstream, tokens = gateway.gateway.upstream("demo"), gateway.gateway.succession.current.tokens
+
+        def origins(configuration: dict[str, Any]) -> None:
+            configuration["cors"]["allow_origins"].append(ELSEWHERE)
+
+        assert await gateway.reconfigure(origins)
+        assert gateway.gateway.upstream("demo") is upstream
+        assert gateway.gateway.succession.current.tokens is tokens
+        assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).code == 0
+        await eventually(lambda: gateway.gateway.succession.living == 1)
+        assert (await gateway.echo()).code == 0  # what is still used was not closed
+
+
+async def test_an_origin_that_is_taken_away_is_refused_at_once() -> None:
+    async with running() as gateway:
+        assert (await gateway.echo()).code == 0
+
+        def without(configuration: dict[str, Any]) -> None:
+            configuration["cors"]["allow_origins"].remove(ORIGIN)
+
+        assert await gateway.reconfigure(without)
+        async with untouched(gateway):
+            assert (await gateway.echo()).http == 403
+
+
+async def test_a_bad_configuration_is_refused_whole() -> None:
+    async with running() as gateway:
+
+        def bad(configuration: dict[str, Any]) -> None:
+            configuration["cors"]["allow_origins"].append(ELSEWHERE)
+            configuration["authorization"]["rules"].append({"methods": ["not a method"], "roles": ["reader"]})
+
+        with capture_logs() as events:
+            assert not await gateway.reconfigure(bad)
+        (refused,) = [event for event in events if event["event"] == "configuration_refused"]
+        assert "authorization.rules" in refused["problems"][0]
+        assert (await gateway.metrics())["gateway_configuration_refused"] == 1
+        async with untouched(gateway):
+            assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).http == 403
+        assert (await gateway.echo()).code == 0
+        assert await gateway.reconfigure(lambda _configuration: None)
+        assert (await gateway.metrics())["gateway_configuration_refused"] == 0
+
+
+async def test_keys_that_do_not_come_keep_the_old_configuration() -> None:
+    async with running() as gateway:
+
+        def elsewhere(configuration: dict[str, Any]) -> None:
+            configuration["auth"]["issuers"][0]["jwks"] = "http://127.0.0.1:1/jwks"
+
+        with capture_logs() as events:
+            assert not await gateway.reconfigure(elsewhere)
+        (refused,) = [event for event in events if event["event"] == "configuration_refused"]
+        assert "auth.issuers[0].jwks" in refused["problems"][0]
+        assert (await gateway.echo()).code == 0
+
+
+async def test_an_address_stays_and_the_rest_changes() -> None:
+    async with running() as gateway:
+
+        def move(configuration: dict[str, Any]) -> None:
+            configuration["listeners"][0]["bind"] = "127.0.0.1:1"
+            configuration["cors"]["allow_origins"].append(ELSEWHERE)
+
+        with capture_logs() as events:
+            assert await gateway.reconfigure(move)
+        (told,) = [event for event in events if event["event"] == "restart_needed"]
+        assert told["sections"] == ["listeners"]
+        assert (await gateway.metrics())["gateway_restart_needed"] == 1
+        assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).code == 0
+
+
+# -- certificates of listeners ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def handshake(gateway: RunningGateway, *protocols: str) -> Iterator[ssl.SSLSocket]:
+    import socket
+
+    context = ssl.create_default_context(cafile=str(gateway.world.pki.ca))
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    with (
+        socket.create_connection(("127.0.0.1", gateway.tls_port), 5) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        yield tls
+
+
+async def serial(gateway: RunningGateway) -> int:
+    """Of the certificate that the listener shows."""
+
+    def ask() -> int:
+        with handshake(gateway) as tls:
+            raw = tls.getpeercert(binary_form=True)
+            assert raw is not None
+            return x509.load_der_x509_certificate(raw).serial_number
+
+    return await asyncio.to_thread(ask)
+
+
+def files(gateway: RunningGateway) -> tuple[Path, Path]:
+    tls = gateway.gateway.settings.listeners[1].tls
+    assert tls is not None
+    return tls.certificate, tls.private_key
+
+
+async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost() -> None:
+    async with running() as gateway, Load(gateway) as load:
+        before = await serial(gateway)
+        secure = gateway.gateway.urls[1].replace("127.0.0.1", "localhost")
+        trust = ssl.create_default_context(cafile=str(gateway.world.pki.ca))
+
+        async def old_connection() -> int:
+            body, headers = message(demo_pb2.EchoRequest(text="x")), gateway.headers()
+            async with gateway.session.post(secure + DEMO + "Echo", data=body, headers=headers, ssl=trust) as reply:
+                await reply.read()
+                return reply.status
+
+        assert await old_connection() == 200
+        gateway.world.pki.issue("listener", "localhost")
+        certificate, key = files(gateway)
+        renewed = gateway.world.pki.issue("renewed", "localhost")
+        certificate.write_bytes(renewed.certificate.read_bytes())
+        key.write_bytes(renewed.private_key.read_bytes())
+        async with asyncio.timeout(10):
+            while await serial(gateway) == before:
+                await asyncio.sleep(0.05)
+        assert await old_connection() == 200
+        await load.more(20)
+    assert set(load.codes) == {0}
+
+
+async def test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "PATIENCE", 0.1)
+    async with running() as gateway:
+        before = await serial(gateway)
+        with capture_logs() as events:
+            files(gateway)[0].write_text("-----BEGIN NONSENSE-----\n")
+            await eventually(lambda: any(event["event"] == "certificate_refused" for event in events), 10)
+        assert await serial(gateway) == before
+        assert (await gateway.metrics())['gateway_listener_certificate_refused{listener="listeners[1]"}'] == 1
+
+
+async def test_http2_may_be_switched_off_at_the_same_address() -> None:
+    async with running() as gateway:
+
+        def alpn() -> str | None:
+            with handshake(gateway, "h2", "http/1.1") as tls:
+                return tls.selected_alpn_protocol()
+
+        assert await asyncio.to_thread(alpn) == "h2"
+
+        def off(configuration: dict[str, Any]) -> None:
+            configuration["listeners"][1]["http2"] = False
+
+        assert await gateway.reconfigure(off)
+        assert await asyncio.to_thread(alpn) == "http/1.1"
+
+
+async def test_connections_that_wait_to_be_accepted_outlive_a_change() -> None:
+    """Who has connected while the servers change is served by one of them."""
+    async with running() as gateway:
+        for index in range(10):
+
+            def change(configuration: dict[str, Any], index: int = index) -> None:
+                configuration["listeners"][0]["http2"] = index % 2 == 1
+
+            replies = [asyncio.create_task(gateway.echo()) for _ in range(20)]
+            assert await gateway.reconfigure(change)
+            assert {reply.code for reply in await asyncio.gather(*replies)} == {0}
+
+
+async def test_the_house_is_as_full_after_a_change_as_before() -> None:
+    """Or whoever may change a comma could let in as many again."""
+
+    def limit(configuration: dict[str, Any], most: int) -> None:
+        configuration["limits"] = {"max_calls": most, "max_calls_per_peer": most}
+
+    async with running(lambda configuration: limit(configuration, 3)) as gateway:
+        streams = [asyncio.create_task(gateway.post(DEMO + "Count", count(100, 20))) for _ in range(2)]
+        await eventually(lambda: gateway.gateway.open_calls == 2)
+        assert await gateway.reconfigure(lambda configuration: limit(configuration, 2))
+        async with untouched(gateway):
+            assert (await gateway.echo()).code == 8
+        assert {reply.code for reply in await asyncio.gather(*streams)} == {0}
+        assert (await gateway.echo()).code == 0

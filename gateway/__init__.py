@@ -23,10 +23,13 @@ A call takes one way through, and its reply the same way back:
     envoy/      the same policy as an Envoy configuration
     check.py    what a configuration promises, tried
     reload.py   watched files
-    app.py      the composition root: settings in, a running gateway out
-    run.py      a gateway in a process of its own; cli/ the command line
+    generation.py  all that one configuration makes; succession.py those that are in use; listeners.py what they share
+    app.py      the composition root: settings in, a running gateway out; gauges.py what /metrics says of it
+    configuration_file.py  the file that a running gateway follows
+    process.py  a gateway as a process; run.py what the commands run; cli/ the command line
+    supervisor.py  several workers (worker.py), which it gives an order (order.py) and asks over a line (control.py)
 
-Imports point downwards only: cli, run, app, then check, reload and envoy, then front, upstream, observe and demo, then
-policy, call, ends, then permit, request, http2 and tasks, then peer and standstill, then protocol (import-linter in
-pyproject.toml keeps it so).
+Imports point downwards only: cli, run, app, then generation, then check, reload and envoy, then front, upstream,
+observe and demo, then policy, call, ends, then permit, request, http2 and tasks, then peer and standstill, then
+protocol (import-linter in pyproject.toml keeps it so).
 """

@@ -19,13 +19,20 @@ Answers = Mapping[str, Callable[[], Awaitable[Any]]]
 
 
 class SilenceError(Exception):
-    """The worker is gone, or does not answer in time."""
+    """The worker does not answer in time, or is gone."""
+
+    def __init__(self, question: str, *, gone: bool) -> None:
+        super().__init__(question)
+        self.gone = gone
 
 
 class _End:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+
+    def close(self) -> None:
+        self._writer.close()
 
     def _send(self, value: object) -> None:
         data = orjson.dumps(value)
@@ -75,13 +82,12 @@ class SupervisorEnd(_End):
         try:
             async with asyncio.timeout(within):
                 return await answer
-        except (OSError, EOFError, TimeoutError):
-            raise SilenceError(question) from None
+        except TimeoutError:
+            raise SilenceError(question, gone=False) from None
+        except (OSError, EOFError):
+            raise SilenceError(question, gone=True) from None
         finally:
             self._waiting.pop(number, None)
-
-    def close(self) -> None:
-        self._writer.close()
 
     async def _listen(self) -> None:
         try:

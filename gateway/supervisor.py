@@ -14,7 +14,6 @@ Rules
 """
 
 import asyncio
-import contextlib
 import signal
 import socket
 import sys
@@ -26,6 +25,7 @@ import structlog
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 from gateway.control import SilenceError, SupervisorEnd
+from gateway.errors import StartError
 from gateway.exposition import together
 from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
 from gateway.front.listener import Sockets, bind, naming
@@ -64,13 +64,17 @@ class Worker:
         pause = FIRST_PAUSE
         while True:
             started_at = time.monotonic()
-            code = await self._run_once()
+            try:
+                code = await self._run_once()
+                cause = _cause(code)
+            except StartError as error:  # its address was free for a moment, and somebody has taken it
+                code, cause = 1, str(error)
             if self._supervisor.stopping or not self._supervisor.started:
                 self.exit_code = code or 1
                 return
             self.restarts += 1
             pause = FIRST_PAUSE if time.monotonic() - started_at >= STOOD else min(pause * 2, LONGEST_PAUSE)
-            log.error("worker_ended", worker=self.index, cause=_cause(code), again_in=pause)
+            log.error("worker_ended", worker=self.index, cause=cause, again_in=pause)
             if pause > PATIENT:
                 self.close_sockets()
             await asyncio.sleep(pause)
@@ -106,13 +110,15 @@ class Worker:
 
     async def _look_after(self) -> None:
         assert self.line is not None
-        with contextlib.suppress(SilenceError):
+        try:
             self.urls = await self.line.ask("ready", within=None)
             self.ready.set()
             while True:
                 await asyncio.sleep(LOOK_EVERY)
                 await self.line.ask("ready", within=STUCK)
-        if self.process is not None and self.process.returncode is None and not self._supervisor.stopping:
+        except SilenceError as silence:
+            stuck = not silence.gone  # who is gone ends by itself
+        if stuck:
             log.error("worker_stuck", worker=self.index)
             self.send(signal.SIGKILL)
 

@@ -111,8 +111,7 @@ def test_as_a_module(tmp_path: Path) -> None:
     ("arguments", "error"),
     [
         (["serve", "--prot", "1"], "No such option '--prot'."),
-        (["serve", "--workers", "2"], "Invalid value for '--workers': more than one is not supported yet"),
-        (["serve", "--workers", "0"], "Invalid value for '--workers': 0 is not in the range x>=1."),
+        (["serve", "--workers", "0"], "Invalid value for '--workers': 0 is not in the range 1<=x<=256."),
         (["serve"], "no configuration: name one with -c FILE, there is no ./gateway.yaml"),
         (["check", "-c", "x.yaml", "y.yaml"], "Got unexpected extra argument (y.yaml)"),
         (["demo", "--http-port", "65536"], "Invalid value for '--http-port': 65536 is not in the range 0<=x<=65535."),
@@ -283,7 +282,7 @@ def ending(
 ) -> tuple[int, list[Settings]]:
     served = []
 
-    def serve(settings: Settings, *, debug: bool = False) -> None:
+    def serve(_path: Path, settings: Settings, *, debug: bool = False) -> None:
         served.append(settings)
         if error is not None:
             raise error

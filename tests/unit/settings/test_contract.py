@@ -57,8 +57,6 @@ UPSTREAM = UPSTREAMS.rstrip()[:-2]  # open at its end
 @pytest.mark.parametrize(
     ("key", "sections"),
     [
-        ("observability.tracing.otlp", {"rest": "observability: {tracing: {otlp: 'http://localhost:4317'}}\n"}),
-        ("workers", {"rest": "workers: 2\n"}),
     ],
 )
 def test_each_unbuilt_value_is_refused(key: str, sections: dict[str, Any]) -> None:
@@ -80,7 +78,8 @@ def test_each_unbuilt_value_is_refused(key: str, sections: dict[str, Any]) -> No
         {"rest": "limits: {max_calls_per_peer: 5}\n"},
         {"rest": "limits: {max_calls_per_peer: none, rate: [], rate_storage: memory, rate_storage_failure: refuse}\n"},
         {"rest": "limits: {rate: [{key: peer, limit: 1/second}], rate_storage: 'redis://:hunter2@cache'}\n"},
-        {"rest": "observability: {tracing: {otlp: null}}\nworkers: 1\n"},
+        {"rest": "observability: {tracing: {otlp: null}}\nworkers: 2\n"},
+        {"rest": "observability: {tracing: {otlp: 'http://localhost:4318/v1/traces', ratio: 0.1}}\n"},
     ],
 )
 def test_a_value_that_says_what_is_built_is_accepted(sections: dict[str, Any]) -> None:
@@ -91,8 +90,9 @@ def test_the_models_know_every_key_of_the_contract_and_no_other() -> None:
     contract = keys_of(CONTRACT.read_text()) - CHOSEN
     known = {name for _, section in sections() for name in section.model_fields}
     assert contract - known == set()
-    # The contract has the first two in comments only, and says nothing of a Redis that does not answer.
-    assert known - contract == {"allow_plaintext", "allow_insecure_tokens", "rate_storage_failure"}
+    # The contract has the first two in comments only, and says nothing of a Redis that does not answer, nor of which
+    # calls are sampled.
+    assert known - contract == {"allow_plaintext", "allow_insecure_tokens", "rate_storage_failure", "ratio"}
 
 
 def test_the_example_is_fine(base: Path) -> None:
@@ -104,8 +104,6 @@ def test_the_example_is_fine(base: Path) -> None:
 def test_the_example_shows_every_key_that_works_and_no_other() -> None:
     unbuilt = {
         *("idempotent_methods", "health_check", "outlier_detection", "consecutive_failures", "eject_for"),
-        *("tracing", "otlp"),
-        "workers",
     }
     known = {name for _, section in sections() for name in section.model_fields}
     assert known - keys_of(EXAMPLE.read_text()) == unbuilt | {"allow_plaintext"}

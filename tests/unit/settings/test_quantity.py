@@ -34,6 +34,25 @@ def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
+@pytest.mark.parametrize("written", ["0", "1", "0.1", "1.0", "0.0005", "'0.5'"])
+def test_ratios(written: str) -> None:
+    settings = read(rest=f"observability: {{tracing: {{ratio: {written}}}}}\n")
+    assert settings.observability.tracing.ratio == float(written.strip("'"))
+
+
+@pytest.mark.parametrize("written", ["-0.1", "1.1", "50%", "half", "true", "'nan'", "[1]"])
+def test_no_ratios(written: str) -> None:
+    (problem,) = told(rest=f"observability: {{tracing: {{ratio: {written}}}}}\n")
+    assert "observability.tracing.ratio: must be a number from 0 to 1, like 0.1" in problem
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:4318", "https://collector.test:4318/"])
+def test_a_collector_has_a_path(url: str) -> None:
+    (problem,) = told(rest=f"observability: {{tracing: {{otlp: '{url}'}}}}\n")
+    assert "observability.tracing.otlp: must have a path (hint: OTLP over HTTP is at " in problem
+    assert f"{url.rstrip('/')}/v1/traces" in problem
+
+
 @pytest.mark.parametrize("text", ["", "s", "-1s", "+1s", "1 s", " 1s", "1e3s", "٣s", "1,5s", ".5s", "1s1s", "inf"])
 def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError, match="like 500ms, 10s, 5m or 2h"):

@@ -1,0 +1,82 @@
+"""What a supervisor says of several workers, and what it takes for silence."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.control import SilenceError, SupervisorEnd, WorkerEnd
+from gateway.exposition import together
+from gateway.order import Order
+
+Line = tuple[SupervisorEnd, WorkerEnd]
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    ends = [await side.over(end) for side, end in zip((SupervisorEnd, WorkerEnd), socket.socketpair(), strict=True)]
+    supervisor, worker = ends
+    assert isinstance(supervisor, SupervisorEnd)
+    assert isinstance(worker, WorkerEnd)
+    yield supervisor, worker
+    for end in ends:
+        end.close()
+        with contextlib.suppress(ConnectionResetError):
+            await end._writer.wait_closed()
+
+
+async def test_questions_are_answered_in_turn_and_late_answers_are_for_nobody(line: Line) -> None:
+    ours, its = line
+    asked: list[str] = []
+
+    async def slow() -> str:
+        asked.append("slow")
+        await asyncio.sleep(0.1)
+        return "late"
+
+    async def quick() -> list[int]:
+        asked.append("quick")
+        return [1, 2]
+
+    answering = asyncio.create_task(its.answer({"slow": slow, "quick": quick}))
+    with pytest.raises(SilenceError) as silence:
+        await ours.ask("slow", within=0.01)
+    assert not silence.value.gone
+    assert await ours.ask("quick", within=5) == [1, 2]
+    assert asked == ["slow", "quick"]
+    ours.close()
+    await asyncio.wait_for(answering, 5)  # who is asked no more ends
+
+
+async def test_a_worker_that_is_gone_is_no_silent_one(line: Line) -> None:
+    ours, its = line
+    question = asyncio.create_task(ours.ask("ready", within=5))
+    await asyncio.sleep(0)
+    its.close()
+    with pytest.raises(SilenceError) as silence:
+        await question
+    assert silence.value.gone
+
+
+def test_an_order_is_what_it_was() -> None:
+    order = Order(config="a b.yaml", index=1, workers=None, sockets=[[5], [6, 7]], line=8, debug=True)
+    assert Order.read(order.text()) == order
+
+
+def test_metrics_of_workers_keep_apart() -> None:
+    text = (
+        "# HELP gateway_calls_total Calls\n# TYPE gateway_calls_total counter\n"
+        'gateway_calls_total{method="/a.B/C",code="OK"} 3.0\n'
+        "# HELP gateway_call_seconds Seconds\n# TYPE gateway_call_seconds histogram\n"
+        'gateway_call_seconds_bucket{le="+Inf",method="/a.B/C"} 3.0\n'
+        'gateway_call_seconds_count{method="/a.B/C"} 3.0\ngateway_call_seconds_sum{method="/a.B/C"} 0.5\n'
+        "# HELP gateway_open_calls Open\n# TYPE gateway_open_calls gauge\ngateway_open_calls 1.0\n"
+    )
+    page = together({0: text, 1: text}, ()).decode()
+    for worker in (0, 1):
+        assert f'gateway_calls_total{{code="OK",method="/a.B/C",worker="{worker}"}} 3.0' in page
+        assert f'gateway_call_seconds_bucket{{le="+Inf",method="/a.B/C",worker="{worker}"}} 3.0' in page
+        assert f'gateway_open_calls{{worker="{worker}"}} 1.0' in page
+    assert page.count("# TYPE gateway_calls_total counter") == 1

@@ -27,6 +27,9 @@ check: $(VENV)/.dev  ## ruff, mypy --strict, import-linter
 bench: $(VENV)/.dev  ## calls per CPU-second, latency, memory (bench/README.md)
 	$(BIN)/python -m bench $(ARGS)
 
+soak: $(VENV)/.dev  ## ten minutes of calls while certificates, keys, configuration and backends change (soak/README.md)
+	$(BIN)/python -m soak $(ARGS)
+
 envoy: $(VENV)/.dev  ## render envoy/ again, after a change of envoy/gateway.yaml (envoy/README.md)
 	$(BIN)/python envoy/render.py
 
@@ -51,4 +54,4 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@requirements/install "$(VENV)" requirements/dev.txt
 	@touch $(VENV)/.demo $@
 
-.PHONY: help demo test check bench envoy protos lock clean
+.PHONY: help demo test check bench soak envoy protos lock clean

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from bench import streaming, unary
+from bench import streaming, unary, workers
 from bench.harness import Harness
 from bench.result import Figures, Kind
 from bench.subject import GATEWAY, SUBJECTS
@@ -68,6 +68,13 @@ def _idle(name: str, title: str, way: Way) -> Case:
     return Case(name, title, "memory", measure, quick=way.http2)
 
 
+def _workers(name: str, title: str, way: Way) -> Case:
+    def measure(harness: Harness, subject: str) -> Figures:
+        return workers.beside_one(harness, subject, way)
+
+    return Case(name, title, "workers", measure, subjects=(GATEWAY,), tools=BY_H2LOAD if way.http2 else BY_WRK)
+
+
 CASES = (
     _unary("unary-http", "small unary calls, HTTP/1.1", PLAIN, quick=True),
     _unary("unary-tls", "small unary calls, HTTP/1.1 over TLS", TLS),
@@ -99,5 +106,7 @@ CASES = (
     _streams("bulk-h2", "server streams of 1 MiB messages, HTTP/2", "bulk", FOUR_STREAMS_H2),
     _idle("idle", "memory with 1,000 idle streams", IDLE),
     _idle("idle-h2", "memory with 10,000 idle streams, HTTP/2", IDLE_H2),
+    _workers("workers-http", "two workers beside one, HTTP/1.1", PLAIN),
+    _workers("workers-h2", "two workers beside one, HTTP/2, 64 connections", MANY),
     Case("start", "from process start to ready", "start", start, quick=True),
 )

@@ -44,6 +44,7 @@ class Spent:
     wall: float = 0.0
     waited: float = 0.0  # for its core, while others had it
     core: float = 0.0  # what all processes spent on that core
+    children: tuple[float, ...] = ()  # CPU time of each of its workers, where it has some
 
     @property
     def busy(self) -> float:
@@ -100,9 +101,26 @@ class Harness:
         """A folder for what the load generators read."""
         return self.world.directory / "load"
 
-    def subject(self, name: str, behind: Backend, transport: str = "auto") -> Running:
+    def subject(self, name: str, behind: Backend, transport: str = "auto", workers: int = 1) -> Running:
         """A new one. Raises BenchError."""
-        return SUBJECTS[name](self.world.configuration(behind.port, transport), self.subject_cores)
+        return SUBJECTS[name](self.world.configuration(behind.port, transport, workers), self.subject_cores)
+
+    @contextmanager
+    def cores_for(self, count: int) -> Iterator[Backend]:
+        """Inside the block `count` cores are the subjects', if as many are left for the load and the backend that this
+        gives: for unary calls, off the subjects' cores like the load. Raises BenchError.
+        """
+        behind = self.file_backend
+        before = self.subject_cores, self.other_cores
+        self.subject_cores, self.other_cores = split_cores(before[0] | before[1], count)
+        try:
+            for pid in (0, behind.process.pid):
+                os.sched_setaffinity(pid, self.other_cores)
+            yield behind
+        finally:
+            self.subject_cores, self.other_cores = before
+            for pid in (0, behind.process.pid):
+                os.sched_setaffinity(pid, self.other_cores)
 
     @contextmanager
     def measured(self, subject: Process) -> Iterator[Spent]:
@@ -115,12 +133,14 @@ class Harness:
         """What `process` spends inside the block."""
         spent = Spent()
         core, waited = core_seconds(self.subject_cores), process.waited_seconds()
+        children = process.cpu_of_children()
         cpu, wall = process.cpu_seconds(), time.perf_counter()
         yield spent
         spent.wall = time.perf_counter() - wall
         spent.cpu = process.cpu_seconds() - cpu
         spent.waited = process.waited_seconds() - waited
         spent.core = core_seconds(self.subject_cores) - core
+        spent.children = tuple(cpu - children.get(pid, 0.0) for pid, cpu in process.cpu_of_children().items())
 
     def _kept(self, started: Backend) -> Backend:
         self._exits.enter_context(started.process)

@@ -95,6 +95,14 @@ class Process:
                 ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def cpu_of_children(self) -> dict[int, float]:
+        """User and system time so far of each child that runs, by its pid."""
+        spent = {}
+        for pid in descendants(self.pid):
+            if (fields := _stat(pid)) is not None and int(fields[1]) == self.pid:
+                spent[pid] = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+        return spent
+
     def waited_seconds(self) -> float:
         """How long its threads have been ready to run while their core was another's (schedstat), those that run."""
         return sum(_waited(pid) for pid in descendants(self.pid))
@@ -157,11 +165,13 @@ def core_seconds(cores: set[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def split_cores() -> tuple[set[int], set[int]]:
-    """The core for the gateway, and those for load and backend: the same one if there is no other."""
-    cores = os.sched_getaffinity(0)
-    first = {min(cores)}
-    return first, cores - first or first
+def split_cores(cores: set[int] | None = None, count: int = 1) -> tuple[set[int], set[int]]:
+    """Of `cores`, or all: `count` for the gateway if as many are left, else one; and those for load and backend: the
+    same one if there is no other.
+    """
+    ordered = sorted(cores or os.sched_getaffinity(0))
+    first = set(ordered[: count if len(ordered) >= 2 * count else 1])
+    return first, set(ordered) - first or first
 
 
 @contextmanager

@@ -19,6 +19,7 @@ MB_PER_MIB = 1.024**2
 RELATIONS: Mapping[str, Callable[[float, float], bool]] = {"≥": ge, "≤": le, "<": lt}
 
 LATE = "in the others Envoy's peak is not known, the sender was late, or other processes had the core"
+FEW_CORES = "in the others the workers had no core each that they could fill: it takes four, two for load and backend"
 
 Word = Literal["met", "missed", "no figure"]
 
@@ -34,6 +35,7 @@ class Target:
     bound: float
     unit: str = "x Envoy"  # another one: the gateway's own value counts
     scale: float = 1.0  # what one of the figure is in that unit
+    absent: str = LATE  # why pairs may be without it, unless it is work
 
     @property
     def wanted(self) -> str:
@@ -41,7 +43,7 @@ class Target:
 
     @property
     def decimals(self) -> int:
-        return 2 if self.is_ratio else 0
+        return 2 if self.unit.startswith("x ") else 0
 
     @property
     def is_ratio(self) -> bool:
@@ -61,6 +63,8 @@ TARGETS = (
     Target("unary-http", "calls per CPU-second", "calls_per_cpu_second", "≥", 0.8),
     Target("idle-h2", "RSS with 10,000 idle streams", "rss_streams_mib", "<", 400, "MB", MB_PER_MIB),
     Target("idle-h2", "slowest new call beside them", "worst_new_call_ms", "<", 100, "ms"),
+    Target("workers-http", "calls/s of two workers", "rate_of_one", "≥", 1.8, "x one", absent=FEW_CORES),
+    Target("workers-h2", "calls/s of two workers", "rate_of_one", "≥", 1.8, "x one", absent=FEW_CORES),
 )
 
 
@@ -128,7 +132,7 @@ def _why(target: Target, result: Result, count: int, needed: int) -> str:
     if absent := [subject for subject in wanted if not any(subject in pair for pair in result.pairs)]:
         return f"{' and '.join(absent)} not measured"
     short = f"pairs that count: {count} of {len(result.pairs)}, and {needed} are needed"
-    reasons = [_idle(subject, result.pairs) for subject in wanted] if target.is_work else [LATE]
+    reasons = [_idle(subject, result.pairs) for subject in wanted] if target.is_work else [target.absent]
     return "; ".join([short, *filter(None, reasons)]) if count < len(result.pairs) else short
 
 

@@ -45,7 +45,7 @@ class World:
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "bench", "roles": [ROLE], "iat": now, "exp": now + LIFETIME}
         return [self._signer.sign({**claims, "jti": f"{time.perf_counter_ns()}-{number}"}) for number in range(count)]
 
-    def configuration(self, port: int, transport: str = "auto") -> Path:
+    def configuration(self, port: int, transport: str = "auto", workers: int = 1) -> Path:
         """A gateway.yaml for the backend on `port`, on free ports of this machine: plaintext first, then TLS."""
         settings = {
             "listeners": [
@@ -91,9 +91,10 @@ class World:
             },
             "limits": {"max_calls": MAX_CALLS},
             "observability": {"log": {"format": "json", "level": "info", "access": True}},
+            "workers": workers,
             "drain": "1s",
         }
-        path = self.directory / f"gateway-{port}-{transport}.yaml"
+        path = self.directory / f"gateway-{port}-{transport}-{workers}.yaml"
         path.write_text(yaml.safe_dump(settings, sort_keys=False))
         return path
 

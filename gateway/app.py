@@ -220,8 +220,12 @@ class Gateway:
             self._http2.drain()
             log.info("draining", calls=len(self._census.calls), seconds=self.settings.drain)
             await self._until_empty(self.settings.drain)
-            self._census.end_all(GOING_DOWN, "drain")
-            await self._until_empty(LAST_WORDS)
+            await self.end_calls()
+
+    async def end_calls(self) -> None:
+        """End what still runs, each call with a proper status."""
+        self._census.end_all(GOING_DOWN, "drain")
+        await self._until_empty(LAST_WORDS)
 
     async def _until_empty(self, seconds: float) -> None:
         """Return when there is neither a call nor a connection over HTTP/2 any more, or after `seconds`."""

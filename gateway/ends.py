@@ -159,7 +159,7 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    def begin(self, head: CallHead) -> Span: ...
+    def begin(self, head: CallHead) -> Span | None: ...  # None: its caller wants none, and trace context passes
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class KeptUpstream:
 def _made_of(settings: UpstreamSettings, limits: Limits, unary: frozenset[bytes]) -> tuple[object, ...]:
     """All that an upstream depends on, save which services are sent there."""
     elsewhere = settings.model_copy(update={"services": ()})
-    return elsewhere, limits.max_request_message, limits.max_response_message, unary
+    return elsewhere, limits.max_request_message, limits.max_response_message, limits.max_calls, unary
 
 
 class Generation:
@@ -138,7 +138,8 @@ class Generation:
         reached = await asyncio.gather(*(kept.upstream.reachable() for kept in self.upstreams.values()))
         for name, reachable in zip(self.upstreams, reached, strict=True):
             if not reachable:
-                missing[f"upstream {name}"] = "no target can be reached"
+                connected = self.upstreams[name].upstream.connections
+                missing[f"upstream {name}"] = "no target serves" if connected else "no target can be reached"
         return Readiness(self.tokens.ready and any(reached), missing)
 
     def _judge_keys(self, before: "Generation | None") -> None:

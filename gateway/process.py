@@ -55,8 +55,9 @@ async def until_signalled(
         drain = asyncio.ensure_future(gateway.drain())
         again = asyncio.ensure_future(signals.get())
         await asyncio.wait({drain, again}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (drain, again):
-            task.cancel()
+        again.cancel()
+        if drain.cancel():
+            await gateway.end_calls()
     finally:
         await gateway.stop()
         observe_log.OUTPUT.gather(None)

@@ -221,13 +221,13 @@ class Supervisor:
             worker.close_sockets()
         self._send(signal.SIGTERM)
         again = asyncio.ensure_future(self._signals.get())
-        for patience in (self._settings.drain + LAST_WORDS, LAST_WORDS):
-            ending = asyncio.ensure_future(asyncio.wait(self._keeping))
-            done, _ = await asyncio.wait({ending, again}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if ending in done:
-                break
-            self._send(signal.SIGTERM)
+        ending = asyncio.ensure_future(asyncio.wait(self._keeping))
+        patience = self._settings.drain + LAST_WORDS
+        await asyncio.wait({ending, again}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         again.cancel()
+        if not ending.done():
+            self._send(signal.SIGTERM)
+            await asyncio.wait({ending}, timeout=LAST_WORDS)
         log.info("stopped")
 
     def _send(self, number: signal.Signals) -> None:

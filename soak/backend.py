@@ -31,6 +31,7 @@ ALIAS = "soak.v1.Demo"  # the same under another name: a gateway routes by servi
 GATEWAY = "gateway.demo.internal"
 NAME = "backend.demo.internal"
 GRACE = 20.0  # seconds for calls that are open at the end: longer than any that ends by itself
+LEAVE = 1.0  # seconds between "not serving" and the end of the listener: grpc cancels calls that arrive while it stops
 SAY_EVERY = 0.5  # seconds
 
 
@@ -77,6 +78,7 @@ async def serve(folder: Path, port: int, issuer: str) -> None:
     saying = asyncio.create_task(_say(port, ledger))
     await stop.wait()
     await checked.enter_graceful_shutdown()
+    await asyncio.sleep(LEAVE)
     await server.stop(GRACE)
     saying.cancel()
 

@@ -7,6 +7,7 @@ Afterwards all is as it was before: the same configuration, all backends there.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import cycle
 
 from soak.gateway import Gateway
 from soak.load import Load
@@ -36,8 +37,8 @@ class Changes:
     def _ports(self) -> list[int]:
         return [replica.port for replica in self._replicas]
 
-    async def go_on(self, every: float) -> None:
-        """A change every so many seconds, until cancelled; one that is under way is left alone."""
+    async def go_on(self, seconds: float, every: float) -> None:
+        """For so long a change every so many seconds; then all is as it was before."""
         first, second = self._replicas
         round_trip: list[tuple[str, Callable[[], Awaitable[bool]]]] = [
             ("client certificate", self._client_certificate),
@@ -49,13 +50,13 @@ class Changes:
             ("bad configuration", self._bad_configuration),
             (f"kill {first.name}", lambda: self._kill(first)),
         ]
-        while True:
-            for name, change in round_trip:
-                await asyncio.sleep(every)
-                await asyncio.shield(asyncio.ensure_future(self._make(name, change)))
-
-    async def restore(self) -> None:
-        """The first configuration."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        for name, change in cycle(round_trip):
+            await asyncio.sleep(min(every, max(0.0, until - loop.time())))
+            if loop.time() >= until:
+                break
+            await self._make(name, change)
         if self._changed:
             await self._make("configuration", self._good_configuration)
 
@@ -64,6 +65,7 @@ class Changes:
         if name == "keys" and loop.time() - self._rotated_at < KEYS_EVERY:
             return
         self.marks.append((loop.time(), name))
+        self._load.meanwhile = name
         if await change():
             self.done[name] += 1
         else:
@@ -90,9 +92,7 @@ class Changes:
         self._changed = not self._changed
         changes = {}
         if self._changed:
-            upstreams = {
-                transport: self._world.upstream(service, self._ports) for service, transport in TRANSPORTS.items()
-            }
+            upstreams = self._world.upstreams(self._ports)
             upstreams["h2"]["connections"] = 2
             upstreams["grpcio"]["keepalive"] = "4m"
             changes = {"limits": {"max_calls": 900, "max_calls_per_peer": 900}, "upstreams": upstreams}
@@ -104,6 +104,7 @@ class Changes:
         return refused and await self._good_configuration()
 
     async def _restart(self, replica: Replica) -> bool:
+        self._load.stopped.append(asyncio.get_running_loop().time())
         await replica.restart()
         return await replica.called()
 

@@ -24,7 +24,8 @@ class Http1Exchange(Exchange):
         self._transport.write(data)
 
     def cancel(self) -> None:
-        self._transport.abort()
+        if not self.over:  # else the connection is another call's by now
+            self._transport.abort()
 
     def drop(self) -> None:
         reset(self._transport)

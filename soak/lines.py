@@ -54,7 +54,7 @@ class Lines:
                 kept[index] = (line, now)
                 return line
         line = await self._connect(door)
-        kept.append((line, now))
+        self._kept[door].append((line, now))
         return line
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """So many calls a second, at random moments, and what has become of them.
 
-Rule: a call that was not given up has to have its right answer. One excuse holds: its backend was killed under it, it
-says so (UNAVAILABLE), and it could not be sent again.
+Rule: a call that was not given up has to have its right answer. Two excuses hold, for a call that says UNAVAILABLE: its
+backend was killed under it, and it could not be sent again; or its backend took its leave at that moment, and it went
+over grpcio, where a channel has one target, so that nothing is sent again to another one.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ from collections import Counter
 from soak.caller import Result, carry_out
 from soak.lines import Lines
 from soak.plan import Planner
-from soak.world import World
+from soak.world import TRANSPORTS, World
 
 AT_ONCE = 150  # calls: when there are more, the next one waits
 AFTERMATH = 1.0  # seconds after a kill in which calls may still find out
+FAREWELL = 3.0  # seconds of a backend's leave
 UNAVAILABLE = 14
 
 
@@ -26,6 +28,8 @@ class Load:
         self.failures: Counter[str] = Counter()  # by call and problem
         self.by_method: Counter[str] = Counter()  # right ones
         self.killed: list[float] = []  # loop times at which a backend was
+        self.stopped: list[float] = []  # loop times at which one was told to take its leave
+        self.meanwhile = ""  # what is being changed
         self._lines = lines
         self._world = world
         self._planner = planner
@@ -42,12 +46,12 @@ class Load:
     def begun(self) -> int:
         return self.right + self.given_up + self.excused + self.failures.total() + self.going
 
-    async def send(self, seconds: float) -> None:
-        """For so long, and until the last of them is over."""
+    async def send(self, enough: asyncio.Event) -> None:
+        """Until `enough` is set, and the last of them is over."""
         loop = asyncio.get_running_loop()
-        until = due = loop.time()
-        until += seconds
-        while (due := due + self._planner.pause(self._rate)) < until:
+        due = loop.time()
+        while not enough.is_set():
+            due += self._planner.pause(self._rate)
             await asyncio.sleep(max(0.0, due - loop.time()))
             await self._room.acquire()
             due = max(due, loop.time() - 1.0)  # what could not be sent in time is not made up for in a burst
@@ -74,9 +78,12 @@ class Load:
         elif self._excused(result):
             self.excused += 1
         else:
-            self.failures[f"{result.plan.name}: {result.problem}"] += 1
+            self.failures[f"{result.plan.name}: {result.problem} (last change: {self.meanwhile or 'none'})"] += 1
 
     def _excused(self, result: Result) -> bool:
         if result.code != UNAVAILABLE or result.plan.never_fails:
             return False
-        return any(result.begun <= at + AFTERMATH and at <= result.ended for at in self.killed)
+        windows = [(at, at + AFTERMATH) for at in self.killed]
+        if TRANSPORTS[result.plan.service] == "grpcio":
+            windows += [(at, at + FAREWELL) for at in self.stopped]
+        return any(result.begun <= until and since <= result.ended for since, until in windows)

@@ -28,8 +28,8 @@ class Report:
     def text(self) -> str:
         run = self.run
         lines = [
-            f"{run.right} calls had their right answer, {run.given_up} were given up, {run.excused} lost a backend that "
-            "was killed under them.",
+            f"{run.right} calls had their right answer, {run.given_up} were given up, "
+            f"{run.excused} lost their backend and say so.",
             "",
             *(_row(check.name, check.figure, check.bound, _verdict(check)) for check in self.checks),
         ]

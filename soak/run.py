@@ -8,7 +8,7 @@ Rules
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,7 @@ class Options:
     workers: int
     seed: int
     tree: Path  # the checkout whose gateway/ it is
+    log: Path | None = None  # where the gateway's goes, to be kept
 
     @property
     def warm_up(self) -> float:
@@ -64,25 +65,21 @@ async def run(options: Options, say: Say) -> Report:
         world = World(folder, issuer)
         replicas = await exits.enter_async_context(_replicas(folder, issuer.url))
         world.configure([replica.port for replica in replicas])
-        log = folder / "gateway.log"
         gateway = await exits.enter_async_context(
-            Gateway(world.path, log, workers=options.workers, tree=options.tree)
+            Gateway(world.path, options.log or folder / "gateway.log", workers=options.workers, tree=options.tree)
         )  # fmt: skip
         load = Load(Lines(gateway.urls, world.pki.ca), world, Planner(options.seed), options.rate)
         changes = Changes(world, gateway, replicas, load, options.workers)
         sampler = Sampler(gateway, replicas, load)
-        sampling = asyncio.create_task(sampler.go_on())
-        saying = asyncio.create_task(_tell(sampler, load, say))
+        await exits.enter_async_context(_meanwhile(sampler.go_on(), _tell(sampler, load, say)))
 
         say(f"warm-up for {options.warm_up:.0f} s, then {options.load:.0f} s")
-        await _under(changes, options.change_every / 2, load.send(options.warm_up))
+        await _under(load, changes, options.warm_up, options.change_every / 2)
         before = await _rest(sampler)
         began = before["time"]
-        await _under(changes, options.change_every, load.send(options.load))
+        await _under(load, changes, options.load, options.change_every)
         until = sampler.samples[-1]["time"]
         after = await _rest(sampler)
-        for task in (sampling, saying):
-            task.cancel()
         exit_code = await gateway.stop()
     return Report(
         machine.describe(),
@@ -117,13 +114,26 @@ async def _replicas(folder: Path, issuer: str) -> AsyncIterator[tuple[Replica, .
         await asyncio.gather(*(replica.kill() for replica in replicas))
 
 
-async def _under(changes: Changes, every: float, sending: Awaitable[None]) -> None:
-    """Changes go on as long as calls are sent; then all is as it was."""
-    changing = asyncio.create_task(changes.go_on(every))
-    await sending
-    changing.cancel()
-    await asyncio.wait([changing])
-    await changes.restore()
+@contextlib.asynccontextmanager
+async def _meanwhile(*running: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(each) for each in running]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _under(load: Load, changes: Changes, seconds: float, every: float) -> None:
+    """Changes for so long, and calls as long as there are changes."""
+    enough = asyncio.Event()
+    sending = asyncio.create_task(load.send(enough))
+    try:
+        await changes.go_on(seconds, every)
+    finally:
+        enough.set()
+        await sending
 
 
 async def _rest(sampler: Sampler) -> Sample:

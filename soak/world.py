@@ -106,9 +106,10 @@ class World:
                 "server_name": NAME,
             },
             "idempotent_methods": [f"/{service}/{method}" for method in sorted(IDEMPOTENT)],
+            "health_check": True,
         }
         if transport == "h2":
-            section |= {"health_check": True, "outlier_detection": {"consecutive_failures": 20, "eject_for": "1s"}}
+            section["outlier_detection"] = {"consecutive_failures": 20, "eject_for": "1s"}
         return section
 
 

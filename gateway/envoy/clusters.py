@@ -89,11 +89,12 @@ def _cluster(name: str, upstream: Upstream, settings: Settings, files: Files) ->
                     {
                         "max_connections": settings.limits.max_calls,
                         "max_pending_requests": settings.limits.max_calls,
-                        "max_requests": settings.limits.max_calls,
+                        "max_requests": upstream.max_calls or settings.limits.max_calls,
                     }
                 ]
             },
             "limits.max_calls",
+            *((f"{key}.max_calls",) if upstream.max_calls is not None else ()),
         ),
     }
     if cluster["type"] == "STRICT_DNS":

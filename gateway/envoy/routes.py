@@ -76,14 +76,20 @@ def _public(settings: Settings) -> Iterator[Said]:
 def _idempotent(settings: Settings) -> Iterator[Said]:
     for name, upstream in settings.upstreams.items():
         for path in upstream.idempotent_methods:
-            if _owner(path, settings) == name and path not in settings.auth.public_methods:
-                route = _route(settings, name, {"path": path})
+            service = path.removesuffix("/*").removeprefix("/")
+            whole = path.endswith("/*")
+            if (
+                _owner(f"/{service}/_" if whole else path, settings) == name
+                and path not in settings.auth.public_methods
+            ):
+                match: Node = {"safe_regex": {"regex": _paths(service)}} if whole else {"path": path}
+                route = _route(settings, name, match)
                 yield said(route, *_retry(route, path, name, settings))
 
 
 def _retry(route: Node, path: str, name: str, settings: Settings) -> list[str]:
     """Lets an idempotent method be sent again; the key that says so."""
-    if path not in settings.upstreams[name].idempotent_methods:
+    if not {path, f"{path.rpartition('/')[0]}/*"} & set(settings.upstreams[name].idempotent_methods):
         return []
     route["route"]["retry_policy"] = {
         "retry_on": "connect-failure,refused-stream,reset-before-request,unavailable",

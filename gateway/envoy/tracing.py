@@ -6,11 +6,12 @@ from gateway.settings import Settings
 
 CLUSTER = f"{OWN}otlp"
 KEY = "observability.tracing.otlp"
+RATIO = "observability.tracing.ratio"
 
 
 def tracing(settings: Settings) -> Node:
     """Of a connection manager."""
-    url = settings.observability.tracing.otlp
+    url, ratio = settings.observability.tracing.otlp, settings.observability.tracing.ratio
     if url is None:
         return {}
     provider = extension(
@@ -19,7 +20,8 @@ def tracing(settings: Settings) -> Node:
         http_service={"http_uri": {"uri": url, "cluster": CLUSTER, "timeout": seconds(2.0)}},
         service_name="grpcweb-gateway",
     )
-    return {"tracing": said({"provider": provider}, KEY)}
+    sampling = said({"value": f"{100 * ratio:g}"}, RATIO, why="in percent; who is in a trace has decided")
+    return {"tracing": said({"provider": provider, "random_sampling": sampling}, KEY)}
 
 
 def tracing_clusters(settings: Settings) -> list[Said]:

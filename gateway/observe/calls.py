@@ -2,7 +2,8 @@
 
 Rules
 - Observers see and alter nothing; they run when a call is over.
-- A subject is logged as a hash: a log tells callers apart without naming them.
+- A subject is logged as a hash: a log tells callers apart without naming them. A client certificate is logged by the
+  name that let it in: the configuration names it, too.
 - A label's values are bounded: a method becomes one only when it was permitted, and only the first `MAX_METHODS` do.
 - Calls are counted in plain dictionaries and rendered when somebody scrapes (a collector of prometheus_client): a
   metric object takes a lock for each of five increments, 4 µs a call.

@@ -112,11 +112,12 @@ def configure_log(settings: Settings, *, debug: bool, worker: int | None = None)
 
 
 def call_event(fields: dict[str, Any]) -> None:
-    """The event `call`, at level info. `fields` is the caller's no more, and holds `event` already."""
+    """The event `call`, at level info. `fields` begins with `event`, as the line does, and is used up."""
     if _line_of_call is not None:
         _line_of_call(fields)
     else:
-        structlog.get_logger("gateway.access").info(**fields)
+        del fields["event"]
+        structlog.get_logger("gateway.access").info("call", **fields)
 
 
 _everywhere: dict[str, object] = {}

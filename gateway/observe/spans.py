@@ -5,7 +5,8 @@
 Rules
 - No call waits for a collector. Spans are sent in batches by a thread of the SDK; when its queue is full the oldest go.
 - A call has one span (kind SERVER). The backend is told that span as its parent, in place of the caller's.
-- Whether a call is sampled its caller has decided, if it is in a trace; else chance does (`ratio`).
+- Whether a call is sampled its caller has decided, if it is in a trace; else chance does (`ratio`), and the backend is
+  told either way.
 - A collector that cannot be reached is logged once, and once more when it is back.
 - Of a call's headers nothing but its trace context is in a span.
 
@@ -97,11 +98,16 @@ class SpanTracer:
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("gateway", VERSION)
 
-    def begin(self, head: CallHead) -> CallSpan:
+    def begin(self, head: CallHead) -> CallSpan | None:
         parent = trace_context.parse(head.traceparent)
+        if parent is not None and not parent.sampled:
+            return None  # as it would be with a span that nobody records, at a tenth of the cost
         context = None if parent is None else trace.set_span_in_context(NonRecordingSpan(_remote(parent, head)))
         name = head.path[1:].decode("ascii")
-        return CallSpan(self._tracer.start_span(name, context, SpanKind.SERVER), keeps_state=parent is not None)
+        span = self._tracer.start_span(name, context, SpanKind.SERVER)
+        if not span.get_span_context().is_valid:
+            return None  # OTEL_SDK_DISABLED
+        return CallSpan(span, keeps_state=parent is not None)
 
     async def start(self) -> None:
         """A collector may be late."""

@@ -1,6 +1,6 @@
 """Whether calls have spans of the gateway's own: `observability.tracing`.
 
-Rule: without the key nothing of OpenTelemetry is imported, and a call pays for nothing; the libraries are an extra.
+Rule: without the key a call pays for nothing, and nothing is imported for it; the libraries are an extra.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,8 @@ import re
 from typing import NamedTuple
 
 # A later version may have more after a dash; ff is none (section 3.2.2.1, "Versioning of traceparent").
-_TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_TRACEPARENT = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 _SAMPLED = 1
 
 
@@ -30,7 +31,10 @@ class TraceParent(NamedTuple):
 
 def parse(value: bytes | None) -> TraceParent | None:
     """What a raw header says; None: nothing."""
-    match = None if value is None else _TRACEPARENT.fullmatch(value)
-    if match is None or (match[1] == b"00" and match[5]):
+    match = None if value is None else _TRACEPARENT.fullmatch(value.decode("latin-1"))
+    if match is None:
         return None
-    return TraceParent(match[2].decode(), match[3].decode(), int(match[4], 16))
+    version, trace_id, span_id, flags, more = match.groups()
+    if trace_id == _NO_TRACE or span_id == _NO_SPAN or version == "ff" or (version == "00" and more):
+        return None
+    return TraceParent(trace_id, span_id, int(flags, 16))

@@ -33,6 +33,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield from _tokens_in_the_clear(("upstreams", name), upstream, settings)
     yield from _services(settings)
     yield from _deadlines(settings)
+    yield from _shares(settings)
     yield from _peers(settings)
     yield from _rates(settings)
 
@@ -189,6 +190,14 @@ def _deadlines(settings: Settings) -> Iterator[Finding]:
     if limits.default_deadline is not None and longest is not None and limits.default_deadline > longest:
         message = f"is longer than max_deadline, {format_duration(longest)}"
         yield Finding(key, message, None, (key, ("limits", "max_deadline")))
+
+
+def _shares(settings: Settings) -> Iterator[Finding]:
+    most = settings.limits.max_calls
+    for name, upstream in settings.upstreams.items():
+        if upstream.max_calls is not None and upstream.max_calls > most:
+            key = ("upstreams", name, "max_calls")
+            yield Finding(key, f"has no effect: limits.max_calls is {most}", None, (key, ("limits", "max_calls")))
 
 
 def _peers(settings: Settings) -> Iterator[Finding]:

@@ -66,6 +66,8 @@ class Upstream(Section):
     """Per target."""
     keepalive: Annotated[float | None, Duration(minimum=10.0, maximum=86400.0, none=True)] = 300.0
     """Time between HTTP/2 PINGs on a quiet connection, or none. Backends hang up on much shorter ones."""
+    max_calls: Annotated[int | None, Count(none=True)] = None
+    """Calls at once to it; without it, all of limits.max_calls, or half of them where there are other upstreams."""
     idempotent_methods: tuple[
         Annotated[str, Text(read_rule_method, RULE_PATTERN, ("/shop.v1.Orders/GetOrder",))], ...
     ] = ()

@@ -175,7 +175,7 @@ def _service_config(settings: UpstreamSettings) -> dict[str, Any]:
             "initialBackoff": f"{retries.FIRST}s",
             "backoffMultiplier": retries.GROWTH,
             "maxBackoff": f"{retries.MOST}s",
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": [code.name for code in retries.RETRYABLE],
         }
         names = [_name(method) for method in settings.idempotent_methods]
         config["methodConfig"] = [{"name": names, "retryPolicy": policy}]

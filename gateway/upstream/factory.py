@@ -21,7 +21,7 @@ from gateway.version import USER_AGENT
 
 def make_upstream(name: str, settings: UpstreamSettings, limits: Limits) -> Upstream:
     """Reads the certificates; raises CertificateError."""
-    bound = CallBound.of(limits.max_calls)
+    bound = CallBound.of(limits.max_calls, settings.max_calls)
     if uses_h2(settings):
         sizes = MessageLimits(limits.max_request_message, limits.max_response_message)
         pool = Pool(name, settings, USER_AGENT)

@@ -129,7 +129,7 @@ class H2Stream:
             self.fail(status)
 
     def _sent_again(self, status: Status, metadata: Headers) -> bool:  # noqa: ARG002 - IdempotentStream's
-        """Whether this is not the end: what failed here with UNAVAILABLE is tried once more."""
+        """Whether this is not the end: what has failed is tried once more."""
         return False
 
     # -- UpstreamStream ------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ class H2Stream:
         status = INVALID if invalid else Status(from_reset(error), "the backend broke off the call")
         if self._link.outlier is not None:
             self._link.outlier.note(failed=status.code in (Code.UNAVAILABLE, Code.INTERNAL))
-        if status.code != Code.UNAVAILABLE or not self._sent_again(status, []):
+        if not self._sent_again(status, []):
             self._answer(status, [])
 
     def lost(self, processed: bool) -> None:
@@ -282,7 +282,7 @@ class H2Stream:
             link.expect_end(stream_id)
         if link.outlier is not None:
             link.outlier.note(failed=status.code == Code.UNAVAILABLE)
-        if status.code == Code.UNAVAILABLE and self._sent_again(status, metadata):
+        if status.code and self._sent_again(status, metadata):
             link.disown(stream_id)
         else:
             self._answer(status, metadata)

@@ -9,7 +9,7 @@ from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Status
 from gateway.upstream.h2_stream import WAITING, H2Stream, MessageLimits
 from gateway.upstream.pool import Pool
-from gateway.upstream.retries import Retry
+from gateway.upstream.retries import RETRYABLE, Retry
 
 log = structlog.get_logger("gateway.upstream")
 
@@ -28,7 +28,8 @@ class IdempotentStream(H2Stream):
 
     def _sent_again(self, status: Status, metadata: Headers) -> bool:
         buffer, link, retry = self._buffer, self._link, self._retry
-        if buffer is None:  # the reply has begun, or the request was too long to keep
+        # Without a buffer the reply has begun, or the request was too long to keep.
+        if buffer is None or status.code not in RETRYABLE:
             return False
         left = None if buffer.deadline is None else buffer.deadline - link.now
         pause = retry.pause(link.address, metadata, left)

@@ -1,9 +1,10 @@
 """Calls that may be sent again although their backend may have acted: those of `idempotent_methods` (gRFC A6).
 
 Rules
-- Sent again is what failed with UNAVAILABLE, said by the backend or because the connection was lost, as long as no
-  part of the reply was here and all of the request still is; `ATTEMPTS` times in all, after a short pause of random
-  length, and on an address that has not failed this call, if there is one.
+- Sent again is what failed with UNAVAILABLE, said by the backend or because the connection was lost, or with CANCELLED,
+  which nobody here has asked for: so a server on grpc-core that stops answers calls that no handler has seen.
+- It is as long as no part of the reply was here and all of the request still is; sent `ATTEMPTS` times in all, after a
+  short pause of random length, and to an address that has not failed this call, if there is one.
 - Not beyond the deadline, not when the backend says so (grpc-retry-pushback-ms), not out of budget.
 - The budget is of the whole upstream: a token is put back for every fifth call and a few for every second, so that
   backends which fail get a fifth more calls, not three times as many. Full, it has one token for each call that there
@@ -19,6 +20,7 @@ from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Code
 from gateway.upstream.resolver import Address
 
+RETRYABLE = frozenset((Code.UNAVAILABLE, Code.CANCELLED))
 ATTEMPTS = 3
 FIRST, GROWTH, MOST = 0.025, 4, 0.25  # seconds: the longest pause before the first one more, times, and of them all
 PUSHBACK_MOST = 5.0  # seconds: a backend that wants a longer pause is not waited for
@@ -117,4 +119,4 @@ class Retry:
     def settle(self, code: int) -> None:
         """The call is over."""
         if self.sent_again:
-            self._outcomes["failed" if code == Code.UNAVAILABLE else "recovered"] += 1
+            self._outcomes["failed" if code in RETRYABLE else "recovered"] += 1

@@ -132,7 +132,9 @@ DOCUMENTS: dict[str, Document] = {
     "console log": {"observability": {"log": {"format": "console", "level": "debug"}}},
     "no access log": {"observability": {"log": {"access": False}}},
     "spans": {"observability": {"tracing": {"otlp": "https://otel.example.com/v1/traces"}}},
-    "spans on this machine": {"observability": {"tracing": {"otlp": "http://127.0.0.1:4318/v1/traces"}}},
+    "spans on this machine": {
+        "observability": {"tracing": {"otlp": "http://127.0.0.1:4318/v1/traces", "ratio": 0.001}}
+    },
 }
 
 

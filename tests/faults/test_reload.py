@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from gateway import reload
 from gateway.demo.pb import demo_pb2
 from gateway.upstream.h2 import H2Upstream
+from tests.faults.conftest import Figures
 from tests.support.frames import message
 from tests.support.gateway import DEMO, ORIGIN, RunningGateway, eventually, running, untouched
 
@@ -50,7 +51,7 @@ class Load:
             self.codes.append((await self._gateway.echo()).code)
 
 
-async def test_calls_go_on_while_everything_changes() -> None:
+async def test_calls_go_on_while_everything_changes(figures: Figures) -> None:
     async with running() as gateway, Load(gateway) as load:
         stream = asyncio.create_task(gateway.post(DEMO + "Count", count(60, 25)))
         await eventually(lambda: gateway.gateway.open_calls > 0)
@@ -77,12 +78,13 @@ async def test_calls_go_on_while_everything_changes() -> None:
         assert reply.code == 0
         assert len(reply.messages) == 60
     assert set(load.codes) == {0}
+    figures(calls=len(load.codes), failed=sum(map(bool, load.codes)), streams=1, reloads=5)
 
 
 async def test_what_a_call_began_with_it_ends_with() -> None:
     async with running() as gateway:
         stream = asyncio.create_task(gateway.post(DEMO + "Count", count(30, 50)))
-        await eventually(lambda: gateway.gateway.open_calls == 1)
+        await eventually(lambda: gateway.backend_calls == 1)
         before = gateway.gateway.upstream("demo")
         assert isinstance(before, H2Upstream)
 
@@ -211,7 +213,7 @@ def files(gateway: RunningGateway) -> tuple[Path, Path]:
     return tls.certificate, tls.private_key
 
 
-async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost() -> None:
+async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost(figures: Figures) -> None:
     async with running() as gateway, Load(gateway) as load:
         before = await serial(gateway)
         secure = gateway.gateway.urls[1].replace("127.0.0.1", "localhost")
@@ -235,6 +237,7 @@ async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost
         assert await old_connection() == 200
         await load.more(20)
     assert set(load.codes) == {0}
+    figures(calls=len(load.codes), failed=sum(map(bool, load.codes)))
 
 
 async def test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +288,7 @@ async def test_the_house_is_as_full_after_a_change_as_before() -> None:
 
     async with running(lambda configuration: limit(configuration, 3)) as gateway:
         streams = [asyncio.create_task(gateway.post(DEMO + "Count", count(100, 20))) for _ in range(2)]
-        await eventually(lambda: gateway.gateway.open_calls == 2)
+        await eventually(lambda: gateway.backend_calls == 2)
         assert await gateway.reconfigure(lambda configuration: limit(configuration, 2))
         async with untouched(gateway):
             assert (await gateway.echo()).code == 8

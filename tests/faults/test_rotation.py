@@ -1,6 +1,7 @@
 """Certificates that are renewed while calls and streams run: nothing fails, and the backend sees the new identity."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.demo.pki import Pair, Pki
 from gateway.upstream.backend_link import BackendLink
 from gateway.upstream.grpcio import GrpcioUpstream
 from gateway.upstream.h2 import H2Upstream
+from tests.faults.conftest import Figures
 from tests.support.frames import message
 from tests.support.gateway import DEMO, Change, Reply, RunningGateway, eventually, running
 
@@ -67,7 +69,7 @@ async def count(gateway: RunningGateway, number: int, interval_ms: int) -> Reply
     return await gateway.post(DEMO + "Count", message(demo_pb2.CountRequest(count=number, interval_ms=interval_ms)))
 
 
-async def test_renewed_files_take_effect_under_load_and_nothing_fails(over: Change) -> None:
+async def test_renewed_files_take_effect_under_load_and_nothing_fails(over: Change, figures: Figures) -> None:
     async with running(over, admit=ADMITTED) as gateway:
         assert await who(gateway) == ADMITTED[0]
         seen: list[str] = []
@@ -89,6 +91,7 @@ async def test_renewed_files_take_effect_under_load_and_nothing_fails(over: Chan
             assert reply.code == 0
             assert len(reply.messages) == 40
         assert await who(gateway) == ADMITTED[1]
+        figures(calls=len(seen), failed=0, streams=len(streams), rotations=3)  # `who` lets no failure pass
 
 
 async def test_a_stream_stays_on_the_old_identity_until_it_ends_and_then_the_old_connection_closes(
@@ -109,7 +112,7 @@ async def test_a_stream_stays_on_the_old_identity_until_it_ends_and_then_the_old
 
 @pytest.mark.parametrize("garbage", ["certificate", "private_key"])
 async def test_a_bad_pair_is_refused_and_alarmed_and_the_old_one_goes_on(
-    garbage: str, over: Change, monkeypatch: pytest.MonkeyPatch
+    garbage: str, over: Change, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
     monkeypatch.setattr(reload, "PATIENCE", 0.1)
     async with running(over, admit=ADMITTED) as gateway:
@@ -117,7 +120,9 @@ async def test_a_bad_pair_is_refused_and_alarmed_and_the_old_one_goes_on(
         good = {path: path.read_bytes() for path in (pair.certificate, pair.private_key)}
         with capture_logs() as events:
             getattr(pair, garbage).write_text("-----BEGIN NONSENSE-----\n")
+            written = time.monotonic()
             await eventually(lambda: any(event["event"] == "certificate_refused" for event in events), 10)
+        figures(seconds_to_alarm=round(time.monotonic() - written, 2), patience=reload.PATIENCE)
         assert await who(gateway) == ADMITTED[0]
         assert await alarm(gateway)
         for path, content in good.items():

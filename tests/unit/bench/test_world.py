@@ -44,5 +44,11 @@ def test_envoy_gets_the_whole_policy(tmp_path: Path) -> None:
 def test_variants_of_the_configuration_are_files_of_their_own(tmp_path: Path) -> None:
     """What Envoy's is made of may not change under it."""
     world = World(tmp_path)
-    paths = {world.configuration(port, transport) for port in (1, 2) for transport in ("auto", "grpcio")}
-    assert len(paths) == 4
+    paths = {
+        world.configuration(port, transport, workers)
+        for port in (1, 2)
+        for transport in ("auto", "grpcio")
+        for workers in (1, 2)
+    }
+    assert len(paths) == 8
+    assert sorted(load_settings(path).workers for path in paths) == [1] * 4 + [2] * 4

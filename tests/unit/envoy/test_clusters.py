@@ -78,7 +78,7 @@ def test_names(name: str) -> None:
         listeners=[MUTUAL],
         admin={"bind": "0.0.0.0:9901"},
         auth={"issuers": [{**ISSUER, "jwks": "https://login.example.com/keys"}]},
-        observability={"tracing": {"otlp": "http://localhost:4318/"}},
+        observability={"tracing": {"otlp": "http://localhost:4318/v1/traces"}},
         upstreams={name: SHOP | {"tls": tls}},
     )
     names = [each["name"] for each in config["static_resources"]["clusters"]]

@@ -66,6 +66,7 @@ FULL: dict[str, Any] = {
             "balance": "least_request",
             "connections": 2,
             "keepalive": "1m",
+            "max_calls": 50,
             "idempotent_methods": ["/shop.v1.Orders/GetOrder"],
             "health_check": True,
             "outlier_detection": {"consecutive_failures": 3, "eject_for": "10s"},
@@ -84,7 +85,7 @@ FULL: dict[str, Any] = {
     },
     "observability": {
         "log": {"format": "console", "level": "warning", "access": True},
-        "tracing": {"otlp": "http://localhost:4318/v1/traces"},
+        "tracing": {"otlp": "http://localhost:4318/v1/traces", "ratio": 0.5},
     },
     "workers": 2,
     "drain": "20s",
@@ -126,6 +127,7 @@ RENDERED: dict[str, Any] = {
     "upstreams.*.targets": ["other.internal:50051"],
     "upstreams.*.balance": "round_robin",
     "upstreams.*.keepalive": "none",
+    "upstreams.*.max_calls": 51,
     "upstreams.*.idempotent_methods": ["/shop.v1.Orders/Other"],
     "upstreams.*.health_check": False,
     "upstreams.*.outlier_detection.consecutive_failures": 4,
@@ -143,6 +145,7 @@ RENDERED: dict[str, Any] = {
     "observability.log.format": "json",
     "observability.log.access": False,
     "observability.tracing.otlp": "http://localhost:4319/v1/traces",
+    "observability.tracing.ratio": 0.07,
     "workers": 1,
     "drain": "30s",
 }

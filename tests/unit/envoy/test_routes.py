@@ -228,6 +228,9 @@ def test_public_and_idempotent_methods() -> None:
         assert route["route"]["cluster"] == "shop"
         assert (route.get("request_headers_to_remove") == ["authorization"]) == without_token, path
         assert ("retry_policy" in route["route"]) == again, path
+    sections = upstreams({"shop": ["shop.v1.Orders"]}, idempotent_methods=["/shop.v1.Orders/*"])
+    whole = routed(settings(**sections, auth={"issuers": [ISSUER], "public_methods": [public]}))
+    assert all("retry_policy" in route_of(whole, path)["route"] for path in (public, plain_one))
     retry = route_of(config, idempotent)["route"]["retry_policy"]
     assert set(retry["retry_on"].split(",")) == {
         "connect-failure",

@@ -24,5 +24,11 @@ def test_spans_go_to_the_collector(url: str, host: str, port: int, tls: bool) ->
     assert ("transport_socket" in found) is tls
 
 
+@pytest.mark.parametrize(("ratio", "percent"), [(1, "100"), (0.07, "7"), (0.0005, "0.05"), (0, "0")])
+def test_so_many_are_sampled(ratio: float, percent: str) -> None:
+    config = rendered(observability={"tracing": {"otlp": "http://localhost:4318/v1/traces", "ratio": ratio}})
+    assert manager(config)["tracing"]["random_sampling"] == {"value": percent}
+
+
 def test_none_without_one() -> None:
     assert "tracing" not in manager(rendered())

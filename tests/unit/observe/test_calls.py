@@ -1,5 +1,6 @@
 """What is seen of calls: counts with bounded labels, and events without names or tokens."""
 
+import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -9,6 +10,8 @@ from gateway.protocol.status import Code, Status
 from gateway.request import Answer, RequestHead
 from tests.support.ends import ManualGate, Road
 from tests.support.frames import message
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def finished(path: bytes = b"/test.v1.Test/Do", decision: Permit | Refusal | None = None) -> Road:
@@ -65,3 +68,73 @@ def test_requests_refused_before_they_are_calls() -> None:
         observer.refused(head, Answer(403, reason="origin_foreign"))
     assert registry.get_sample_value("gateway_refusals_total", {"reason": "origin_foreign"}) == 1
     assert "token=1" not in str(events)
+
+
+def told(road: Road) -> dict[str, object]:
+    """The event of a call that is over."""
+    with capture_logs() as events:
+        CallObserver(CollectorRegistry(), access_log=True).settled(road.call)
+    (event,) = events
+    return dict(event)
+
+
+def test_times_are_those_of_the_gate_of_the_backend_and_of_all() -> None:
+    gate = ManualGate(at_once=False)
+    road = Road(gate=gate)
+    road.clock.advance(1)
+    road.start()
+    road.clock.advance(0.25)
+    assert gate.answer is not None
+    gate.answer(Permit(b"/test.v1.Test/Do"))
+    road.clock.advance(0.5)
+    road.call.reply_head([])
+    road.clock.advance(1)
+    road.call.reply_head([])
+    road.call.reply_end(Status(Code.OK), [])
+    event = told(road)
+    assert (event["ms"], event["gate_ms"], event["upstream_ms"], event["upstream"]) == (2750, 1250, 500, "test")
+
+
+def test_a_backend_that_said_nothing_took_until_the_end() -> None:
+    road = Road()
+    road.clock.advance(1)
+    road.start()
+    road.clock.advance(2)
+    road.call.cancel()
+    event = told(road)
+    assert (event["ms"], event["gate_ms"], event["upstream_ms"]) == (3000, 1000, 2000)
+
+
+def test_who_left_at_the_gate_was_never_at_an_upstream() -> None:
+    road = Road(gate=ManualGate(at_once=False)).start()
+    road.clock.advance(1)
+    road.call.cancel()
+    event = told(road)
+    assert (event["ms"], event["gate_ms"], event["reason"]) == (1000, 1000, "disconnect")
+    assert event.keys().isdisjoint({"upstream", "upstream_ms"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "accept", "form"),
+    [
+        (b"application/grpc-web", None, "binary"),
+        (b"application/grpc-web-text", None, "text"),
+        (b"application/grpc-web", b"application/grpc-web-text", "text"),
+        (b"application/grpc", None, "native"),
+    ],
+)
+def test_the_form_is_that_of_the_reply(kind: bytes, accept: bytes | None, form: str) -> None:
+    road = Road(kind=kind, accept=accept).start()
+    road.call.head.http2 = form == "native"
+    road.call.reply_end(Status(Code.OK), [])
+    event = told(road)
+    assert (event["form"], event["protocol"]) == (form, "http2" if form == "native" else "http1")
+
+
+def test_the_identity_and_the_trace_are_told_where_there_are_some() -> None:
+    road = Road(gate=ManualGate(Permit(b"/test.v1.Test/Do", identity="DNS:ops.internal")))
+    road.call.head.traceparent = f"00-{TRACE}-00f067aa0ba902b7-00".encode()
+    road.start().call.reply_end(Status(Code.OK), [])
+    event = told(road)
+    assert (event["identity"], event["trace"]) == ("DNS:ops.internal", TRACE)
+    assert told(finished()).keys().isdisjoint({"identity", "trace"})

@@ -51,13 +51,21 @@ def output(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return stream
 
 
-FIELDS = {"method": "/a.B/C", "reason": "", "ms": 1.25, "messages": (1, 0), "text": "ü \u2028", "odd": {1}}
+FIELDS = {
+    "event": "call",
+    "method": "/a.B/C",
+    "reason": "",
+    "ms": 1.25,
+    "messages": (1, 0),
+    "text": "ü \u2028",
+    "odd": {1},
+}
 
 
 def test_the_event_of_a_call_is_the_line_that_any_other_event_is(output: io.StringIO) -> None:
     configure(console=False, level="info")
     call_event(dict(FIELDS))
-    structlog.get_logger("gateway.access").info("call", **FIELDS)
+    structlog.get_logger("gateway.access").info(**FIELDS)
     lines = [json.loads(line, object_pairs_hook=list) for line in output.getvalue().split("\n")[:-1]]
     names = [[name for name, _ in line] for line in lines]
     assert sorted(names[0]) == sorted(names[1])

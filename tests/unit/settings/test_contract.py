@@ -56,8 +56,7 @@ UPSTREAM = UPSTREAMS.rstrip()[:-2]  # open at its end
 
 @pytest.mark.parametrize(
     ("key", "sections"),
-    [
-    ],
+    [],
 )
 def test_each_unbuilt_value_is_refused(key: str, sections: dict[str, Any]) -> None:
     (problem,) = told(**sections)

@@ -103,7 +103,7 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
         ("limit: {}\n", "limit: unknown key (hint: did you mean limits?)"),
         ("limits: {max_call: 1}\n", "limits.max_call: unknown key (hint: did you mean max_calls?)"),
         ("limits: {Max-Calls: 1}\n", "limits.Max-Calls: unknown key (hint: did you mean max_calls?)"),
-        ("max_calls: 1\n", "max_calls: unknown key (hint: it belongs in limits)"),
+        ("max_calls: 1\n", "max_calls: unknown key (hint: it belongs in upstreams.* or limits)"),
         ("bind: x\n", "bind: unknown key (hint: it belongs in listeners[] or admin)"),
         ("admin: {port: 1}\n", "admin.port: unknown key (hint: known here: bind)"),
         ("cors:\n", f"cors: must be a mapping (key: value) (hint: {NULL_HINT})"),

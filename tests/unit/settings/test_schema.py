@@ -15,6 +15,7 @@ from tests.unit.settings.test_contract import CONTRACT, EXAMPLE
 
 TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "null": type(None),
+    "number": (int, float),
 }  # fmt: skip
 KNOWN_WORDS = {
     *("$ref", "$defs", "$schema", "title", "description", "default", "examples", "type", "enum", "const", "anyOf"),
@@ -37,7 +38,7 @@ def faults(value: object, schema: dict[str, Any], root: dict[str, Any], where: s
     if isinstance(value, str):
         fits = re.search(schema.get("pattern", ""), value) and len(value) >= schema.get("minLength", 0)
         return [] if fits else [f"{where}: not in pattern"]
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return [] if schema.get("minimum", value) <= value <= schema.get("maximum", value) else [f"{where}: too big"]
     if isinstance(value, list):
         few = [f"{where}: too few"] if len(value) < schema.get("minItems", 0) else []

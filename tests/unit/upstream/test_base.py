@@ -87,6 +87,19 @@ def test_health_goes_to_a_single_upstream() -> None:
     assert not upstreams(a="a.A").routed(b"/b.B/M")
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_an_upstream_may_have_a_bound_of_its_own(others: int) -> None:
+    names = {f"other{number}": Named(f"other{number}") for number in range(others)}
+    busy = names["busy"] = Named("busy")
+    busy.bound = CallBound.of(10, 8)
+    routes = Upstreams(names, {"*": "busy"})
+    opened = []
+    for calls in (7, 8):
+        busy.calls = calls
+        opened.append(routes.open(Permit(b"/a.B/C"), UpstreamRequest([], None, b"application/grpc"), Road().call))
+    assert opened == [Status(Code.OK, "busy"), FULL]
+
+
 @pytest.mark.parametrize(("others", "bound"), [(0, 10), (1, 5), (2, 5)])
 def test_an_upstream_beside_others_may_fill_half_of_the_house(others: int, bound: int) -> None:
     names = {f"other{number}": Named(f"other{number}", calls=10) for number in range(others)}

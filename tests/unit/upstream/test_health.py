@@ -1,6 +1,7 @@
 """Whether a backend gets calls that says of itself, by grpc.health.v1, how it is."""
 
 import asyncio
+import itertools
 
 import pytest
 from structlog.testing import capture_logs
@@ -152,7 +153,7 @@ async def test_who_fails_to_answer_is_asked_again_later_and_later(monkeypatch: p
 
     async with backend(but(fail_thrice)) as there, upstream_to(there, health_check=True) as upstream:
         await ready(upstream, 1)
-        pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+        pauses = [after - before for before, after in itertools.pairwise(times)]
         assert len(pauses) == 3
         assert pauses[2] > pauses[0] > 0.03
 

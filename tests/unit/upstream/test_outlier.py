@@ -1,6 +1,7 @@
 """Addresses that fail again and again get no calls for a while."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,7 +18,7 @@ OK = Status(0)
 ADDRESSES = [Address("127.0.0.1", port) for port in range(1, 8)]
 
 
-def detection(failures: int = 3, seconds: float = 0.3) -> dict[str, OutlierDetection]:
+def detection(failures: int = 3, seconds: float = 0.3) -> dict[str, Any]:
     return {"outlier_detection": OutlierDetection(consecutive_failures=failures, eject_for=seconds)}
 
 
@@ -78,7 +79,7 @@ async def test_failures_count_in_a_row() -> None:
 
 
 async def test_a_lost_connection_is_one_failure_however_many_calls_it_has() -> None:
-    async with backend(silent) as one, backend() as two, upstream_to(one, two, **detection()) as upstream:
+    async with backend(silent) as one, backend() as two, upstream_to(one, two, **detection(3, 60.0)) as upstream:
         await ready(upstream, 2)
         for number in (1, 2, 3):
             callers = [call(upstream) for _ in range(20)]
@@ -115,7 +116,8 @@ async def test_one_address_alone_is_never_left_alone() -> None:
 
 async def test_when_only_ejected_ones_are_left_they_are_taken() -> None:
     async with backend(unavailable) as one, backend() as two:
-        async with upstream_to(one, two, **detection(seconds=60.0)) as upstream:
+        long = detection(seconds=60.0)
+        async with upstream_to(one, two, **long) as upstream:
             await ready(upstream, 2)
             for _ in range(10):
                 await call(upstream).end()

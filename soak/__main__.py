@@ -26,7 +26,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--seconds", type=click.IntRange(30, 3600), default=FULL, show_default=True, help="Of the whole run.")
-@click.option("--rate", type=click.FloatRange(1, 500), default=30.0, show_default=True, help="Calls a second.")
+@click.option("--rate", type=click.FloatRange(1, 500), default=20.0, show_default=True, help="Calls a second.")
 @click.option("--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Of the gateway.")
 @click.option("--seed", type=int, help="For all that is random in the calls.  [default: another each time, told]")
 @click.option("--json", "file", type=FILE, help="For all figures.  [default: soak/results/DATE.json if full]")

@@ -50,7 +50,7 @@ def _part(axis: "Axes", report: Report, title: str, names: tuple[str, ...]) -> N
         points = [(sample["time"], sample[name]) for sample in run.samples if name in sample]
         if points:
             axis.plot(*zip(*points, strict=True), color=color, linewidth=1.1, label=name)
-    for begin, end in ((run.rest_before["time"], run.load_from), (run.load_until, run.rest_after["time"])):
+    for begin, end in ((run.warm_until, run.load_from), (run.load_until, run.rest_after["time"])):
         axis.axvspan(begin, end, color=SHADE, zorder=0)
     for at, name in report.marks:
         axis.axvline(at, color=_color(name), linewidth=0.7, linestyle=":", zorder=1)

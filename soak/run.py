@@ -75,6 +75,7 @@ async def run(options: Options, say: Say) -> Report:
 
         say(f"warm-up for {options.warm_up:.0f} s, then {options.load:.0f} s")
         await _under(load, changes, options.warm_up, options.change_every / 2)
+        warm = sampler.samples[-1]["time"]
         before = await _rest(sampler)
         began = before["time"]
         await _under(load, changes, options.load, options.change_every)
@@ -90,6 +91,7 @@ async def run(options: Options, say: Say) -> Report:
             samples=sampler.samples,
             rest_before=before,
             rest_after=after,
+            warm_until=warm,
             load_from=began,
             load_until=until,
             right=load.right,

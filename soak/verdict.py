@@ -16,8 +16,8 @@ from soak.samples import Sample
 FDS, THREADS, TASKS = 3, 8, 3  # each worker may have so many more at the end: a connection that is just renewed; pools
 # Between the two rests, for each worker. Of 1,000 calls at once a gateway that is well grows by 9 MiB: what was used at
 # once is kept in pieces. One that keeps every call grows by 27.
-RSS_REST = 16.0  # MiB
-RSS_SLOPE = 2.0  # MiB a minute for each worker, of runs that are long enough to fit a line
+RSS_REST = 16.0  # MiB, and besides what the slope allows
+RSS_SLOPE = 3.0  # MiB a minute for each worker; every call kept would be 30 at 20 calls/s
 LONG = 300.0  # seconds of load
 PER_MINUTE = 60
 
@@ -40,7 +40,8 @@ class Run:
     samples: Sequence[Sample]
     rest_before: Sample  # after the warm-up
     rest_after: Sample  # at the end
-    load_from: float  # seconds: the load between the rests
+    warm_until: float  # seconds: the end of the warm-up
+    load_from: float  # the load between the rests
     load_until: float
     right: int
     given_up: int
@@ -58,8 +59,9 @@ def judge(run: Run) -> list[Check]:
 
 
 def slope(run: Run) -> float:
-    """MiB a minute of resident memory, while the load ran."""
-    points = [(each["time"], each["rss"]) for each in run.samples if run.load_from <= each["time"] <= run.load_until]
+    """MiB a minute of resident memory, in the second half of the load."""
+    middle = (run.load_from + run.load_until) / 2
+    points = [(each["time"], each["rss"]) for each in run.samples if middle <= each["time"] <= run.load_until]
     return linear_regression(*zip(*points, strict=True)).slope * PER_MINUTE if len(points) > 2 else 0.0
 
 
@@ -87,7 +89,8 @@ def _rest(run: Run) -> Iterator[Check]:
 
 def _memory(run: Run) -> Iterator[Check]:
     before, after = run.rest_before["rss"], run.rest_after["rss"]
-    bound = before + RSS_REST * run.workers
+    minutes = (run.load_until - run.load_from) / PER_MINUTE
+    bound = before + (RSS_REST + RSS_SLOPE * minutes) * run.workers
     yield Check("memory at rest", f"{after:.1f} MiB, before {before:.1f} MiB", f"{bound:.1f} MiB", after <= bound)
     found, most = slope(run), RSS_SLOPE * run.workers
     long = run.load_until - run.load_from >= LONG

@@ -17,7 +17,7 @@ A call takes one way through, and its reply the same way back:
                 request is (reception.py), the operator's pages, static pages
     upstream/   the backend's side: certificates, routes, and two clients: HTTP/2 (h2.py, over the connections of
                 pool.py, which resolver.py and balancer.py serve) and grpcio (grpcio.py, channels.py); reflection
-    observe/    logs and metrics
+    observe/    logs, metrics and traces
     settings/   the configuration file: YAML in, frozen models out
     demo/       everything a demonstration has around the gateway
     envoy/      the same policy as an Envoy configuration

@@ -29,7 +29,7 @@ def render(folder: Path = HERE) -> dict[Path, str]:
             (copy / path).parent.mkdir(exist_ok=True)
             (copy / path).touch()
         files = envoy.Files(copy, base=BASE).watching(copy / "envoy-secrets")
-        rendering = envoy.render(load(copy / "gateway.yaml", planned=True), files)
+        rendering = envoy.render(load(copy / "gateway.yaml"), files)
     secrets = {folder / "envoy-secrets" / file: text for file, text in rendering.secrets.items()}
     return {folder / "envoy.yaml": rendering.text, **secrets}
 

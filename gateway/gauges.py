@@ -3,6 +3,7 @@
 Rule: what can come and go with a reload (upstreams, issuers) is looked up each time, so that nothing stale is shown.
 """
 
+import asyncio
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
@@ -56,6 +57,7 @@ class Gauges(Collector):
         )
         yield _one("open_connections", "Connections of browsers and other clients", gateway.census.connections)
         yield _one("keys_ready", "1: every issuer's keys are known", current.tokens.ready)
+        yield _one("tasks", "Tasks of the event loop", len(asyncio.all_tasks()))
         yield _many(
             "jwks_age_seconds", "Since an issuer's keys were last fetched", "issuer",
             ((name, age) for name, keys in current.tokens.key_sets.items() if (age := keys.age()) is not None),

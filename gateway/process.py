@@ -5,6 +5,7 @@ Rule: SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reads the con
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -18,6 +19,8 @@ from gateway.configuration_file import ConfigurationFile
 from gateway.observe import log as observe_log
 from gateway.settings import Settings
 
+M_ARENA_MAX = -8  # malloc.h of glibc
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -29,6 +32,7 @@ class Source:
 
 
 def run(main: Coroutine[None, None, None]) -> None:
+    _share_arenas()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 
@@ -79,7 +83,17 @@ async def _following(gateway: Gateway, source: Source | None) -> AsyncIterator[N
 
 
 def _spare_the_collector() -> None:
-    """What is here now stays, and calls leave no cycles: looking for some took 2 to 5 % of the time."""
+    """What is here now stays, and most calls leave no cycles: looking for some took 2 to 5 % of the time. Connections
+    that break off do leave some, so what is young is looked at all the same.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(10_000, 4, 2)
+
+
+def _share_arenas() -> None:
+    """glibc gives each thread a heap of its own. What grpcio's threads free there is used by nobody else, and memory
+    grew by some MiB a minute for as long as somebody looked.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

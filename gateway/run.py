@@ -138,7 +138,7 @@ async def _envoy_beside(world: "DemoWorld", port: int | None) -> AsyncIterator[_
     if port is None:
         yield None
         return
-    settings = load(world.config_path, planned=True)
+    settings = load(world.config_path)
     listener = settings.listeners[0].model_copy(update={"bind": Address(LOOPBACK, port)})
     settings = settings.model_copy(update={"listeners": (listener,), "admin": Admin(bind=Address(LOOPBACK, 0))})
     folder = world.config_path.parent

@@ -29,7 +29,7 @@ from soak.world import World
 WARM_UP = 0.3  # of the time
 MOST_WARM_UP = 60.0  # seconds
 REST = 3.0  # seconds without load before it is looked
-REST_MOST = 15.0  # seconds for what is still open to end
+REST_MOST = 30.0  # seconds for what is still open to end: grpc takes its time to close what it has replaced
 EXPECTED = frozenset({"configuration_refused"})  # in the log, at level error
 Say = Callable[[str], None]
 
@@ -80,7 +80,7 @@ async def run(options: Options, say: Say) -> Report:
         began = before["time"]
         await _under(load, changes, options.load, options.change_every)
         until = sampler.samples[-1]["time"]
-        after = await _rest(sampler)
+        after = await _rest(sampler, before)
         exit_code = await gateway.stop()
     return Report(
         machine.describe(),
@@ -138,13 +138,16 @@ async def _under(load: Load, changes: Changes, seconds: float, every: float) -> 
         await sending
 
 
-async def _rest(sampler: Sampler) -> Sample:
-    """What there is when nothing is asked for; what is still open has some time to end."""
+async def _rest(sampler: Sampler, before: Sample | None = None) -> Sample:
+    """What there is when nothing is asked for; what is still open, or more than `before`, has some time to end."""
     loop = asyncio.get_running_loop()
     until = loop.time() + REST_MOST
     await asyncio.sleep(REST)
     sample = await sampler.take()
-    while loop.time() < until and any(sample.get(curve) for curve in ("calls", "connections", "backend streams")):
+    while loop.time() < until and (
+        any(sample.get(curve) for curve in ("calls", "connections", "backend streams"))
+        or (before is not None and sample["fds"] > before["fds"])
+    ):
         await asyncio.sleep(0.5)
         sample = await sampler.take()
     return sample

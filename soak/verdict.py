@@ -13,7 +13,8 @@ from statistics import linear_regression
 
 from soak.samples import Sample
 
-FDS, THREADS, TASKS = 3, 8, 3  # each worker may have so many more at the end: a connection that is just renewed; pools
+# Each worker may have so many more at the end: grpc-core keeps threads, and files that wake them, in pools.
+FDS, THREADS, TASKS = 8, 8, 3
 # Between the two rests, for each worker. Of 1,000 calls at once a gateway that is well grows by 9 MiB: what was used at
 # once is kept in pieces. One that keeps every call grows by 27.
 RSS_REST = 16.0  # MiB, and besides what the slope allows

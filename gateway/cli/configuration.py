@@ -85,7 +85,7 @@ def envoy(
         from gateway.envoy.output import Request, rendering_of, write
         from gateway.settings import SettingsError, load
 
-        settings = load(config, planned=True)
+        settings = load(config)
         if problems := checks.descriptor_file_problems(settings):
             raise SettingsError(problems)
         request = Request(config, output, base, offline)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr, ValidationInfo, ValidatorFunctionWrapHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SecretStr, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 REDACTED = "[redacted]"
@@ -24,7 +24,6 @@ class Source:
     """The validation context of values that come from a file."""
 
     base: Path  # where relative paths start
-    planned: bool = False  # take what this gateway does not support yet: the file is for a program that does
 
 
 def refuse(message: str, hint: str | None = None) -> NoReturn:
@@ -116,28 +115,3 @@ class Text(Kind):
 
 
 NAME = Text(lambda text, _source: text)
-
-
-@dataclass(frozen=True)
-class NotYet:
-    """A key some of whose values are not built: they are refused by name, never ignored."""
-
-    built: tuple[object, ...]  # the values that work
-
-    def __init__(self, *built: object) -> None:
-        object.__setattr__(self, "built", built)
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_wrap_validator_function(self.accept, handler(source))
-
-    def accept(self, value: object, inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
-        if isinstance(info.context, Source) and info.context.planned:
-            return inner(value)
-        # A section that cannot work anyway is not worth judging key by key.
-        if (isinstance(value, dict | list) and value) or (result := inner(value)) not in self.built:
-            words = [str(value).lower() for value in self.built if isinstance(value, bool | int | str)]
-            refuse("not supported yet", "leave it out" + (f", or write {' or '.join(words)}" if words else ""))
-        return result
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        return handler(schema)

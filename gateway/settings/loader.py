@@ -43,11 +43,8 @@ STAND_INS: Mapping[str, object] = {
 }
 
 
-def load(path: Path, environ: Mapping[str, str] = os.environ, *, planned: bool = False) -> Settings:
-    """Reads a file. Raises SettingsError with every problem; nothing of a bad file is used.
-
-    `planned`: take what this gateway does not support yet, since the file is for a program that does.
-    """
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Reads a file. Raises SettingsError with every problem; nothing of a bad file is used."""
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
@@ -56,7 +53,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, *, planned: bool =
         raise SettingsError([Problem("", None, f"not a text file in UTF-8: {path}")]) from None
     except OSError as error:
         raise SettingsError([Problem("", None, f"cannot read {path}: {error.strerror}")]) from None
-    return parse(text, path.absolute().parent, environ, str(path), planned=planned)
+    return parse(text, path.absolute().parent, environ, str(path))
 
 
 def parse(
@@ -64,8 +61,6 @@ def parse(
     base: Path,
     environ: Mapping[str, str] = os.environ,
     name: str = "gateway.yaml",
-    *,
-    planned: bool = False,
 ) -> Settings:
     """As `load`, of a text: `base` is where relative paths start, `name` what problems call the file."""
     read = document.read(text, name)
@@ -76,7 +71,7 @@ def parse(
         bad.add(finding.key)
 
     data = substitute(read.data, environ, report)
-    source = Source(base.absolute(), planned)
+    source = Source(base.absolute())
     settings, wrong = _validate(data, source)
     found += [finding for finding in wrong if not _is_within(finding.key, bad)]
     in_doubt = {_doubtful(key) for key in bad.union(finding.key for finding in wrong)}

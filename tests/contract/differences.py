@@ -106,6 +106,7 @@ PLAIN_TEXT = b"text/plain; charset=utf-8"
 
 NO_TRAILERS = "native gRPC needs HTTP trailers, which HTTP/1.1 loses on the way to many a client: 415"
 FRAMED = "HTTP/1.1 frames its messages by a header, HTTP/2 by itself (RFC 9113, section 8.2.2)"
+NATIVE_TOO = "over HTTP/2 native gRPC is taken, too, and the text says so"
 PARSER = "aiohttp's parser refuses the request before anybody sees it, so the answer is a bare 400"
 BROKEN_OFF = "grpc's C core breaks the call off"
 FORGOTTEN = "grpc's C core forgets a message that it reads together with the end of the call"
@@ -136,6 +137,10 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference("headers", MOMENTS, b"content-length", always=False),
     Difference("headers", PARSER, front="http2", case="content type twice", example="content type twice"),
     Difference("body", PARSER, front="http2", case="content type twice", example="content type twice"),
+    *(
+        Difference("body", NATIVE_TOO, front="http2", case=case, example=example)
+        for case, example in (("content type '*", "content type ''"), ("no content type", "no content type"))
+    ),
     *(
         Difference(
             "headers",

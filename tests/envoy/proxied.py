@@ -97,7 +97,7 @@ def status(answer: Answer) -> int:
 @contextlib.asynccontextmanager
 async def proxied(document: Document, folder: Path, *, watched: bool = False) -> AsyncIterator[Proxied]:
     """`folder` is where the files of `document` are; `watched`: renewed ones take effect."""
-    settings = parse(json.dumps(document), folder, planned=True)
+    settings = parse(json.dumps(document), folder)
     files = Files(folder)
     if watched:
         files = files.watching(folder / SECRETS)

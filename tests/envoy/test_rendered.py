@@ -155,7 +155,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def accepted(document: Document, folder: Path, *, watched: bool) -> None:
-    settings = parse(json.dumps(document), folder, {"INTROSPECTION_SECRET": "hunter2"}, planned=True)
+    settings = parse(json.dumps(document), folder, {"INTROSPECTION_SECRET": "hunter2"})
     files = Files(folder).watching(folder / "secrets") if watched else Files(folder)
     rendering = render(settings, files, URIS)
     (folder / "secrets").mkdir(exist_ok=True)
@@ -184,7 +184,7 @@ async def test_envoy_takes_the_example(folder: Path) -> None:
 async def test_a_complaint_of_envoys_would_be_seen(folder: Path) -> None:
     """What the tests above rely on."""
     least: Document = {"listeners": [HERE], "upstreams": {"shop": upstream()}}
-    text = render(parse(json.dumps(least), folder, planned=True)).text
+    text = render(parse(json.dumps(least), folder)).text
     deprecated = text.replace("    - name: shop\n", "    - name: shop\n      http2_protocol_options: {}\n")
     assert deprecated != text
     assert "deprecated" in await validate(deprecated)

@@ -34,7 +34,6 @@ from gateway.front import http2 as front
 from gateway.protocol import metadata
 from gateway.protocol.status import WireError
 from gateway.settings import Settings, parse
-from gateway.settings.kind import NotYet
 from gateway.settings.outline import sections
 from gateway.upstream import h2_stream, pool
 from tests.support.backends import GRPC_HEAD, HEADERS, HEADERS_END, block, raw_http2, scripted
@@ -386,27 +385,10 @@ def test_keys_in_the_text_exist() -> None:
     assert [text for text in ours if text not in keys] == []
 
 
-def not_yet() -> dict[str, tuple[object, ...]]:
-    """Key -> the values that work, of every key some of whose values do not."""
-    return {
-        name: mark.built
-        for _, one in sections()
-        for name, info in one.model_fields.items()
-        for mark in info.metadata
-        if isinstance(mark, NotYet)
-    }
-
-
-@pytest.mark.parametrize("page", [section("Limits of this version"), (ROOT / "CHANGELOG.md").read_text()])
-def test_what_is_not_supported_yet_is_named(page: str) -> None:
-    named = {word for code in codes(page) for word in re.findall(r"\w+", code)}
-    assert not_yet().keys() <= named
-
-
 def test_nothing_that_works_is_called_unsupported() -> None:
     built = {*Settings.model_fields} | {name for _, one in sections() for name in one.model_fields}
     named = {word for code in codes(section("Limits of this version")) for word in re.findall(r"^\w+|otlp", code)}
-    assert named & built - not_yet().keys() == {"transport"}
+    assert named & built == {"transport"}
 
 
 def test_the_numbers_of_http2_are_those_of_the_code() -> None:

@@ -159,6 +159,7 @@ class Back:
         self.link.ready.add_done_callback(asyncio.Future.exception)  # who dials would look at it
         self.transport = MemoryTransport()
         self.transport.connect(self.link)
+        self.pool.roster.add(self.link)
         self.pool.ready.append(self.link)
         self.roads = [Road(upstream=upstream) for _ in range(3)]  # type: ignore[arg-type]
         for road, body in zip(self.roads, (MESSAGE, MESSAGE * 3, b""), strict=True):

@@ -261,8 +261,7 @@ def settings(release: Release, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     mounted(release, release.pod, folder)
     for variable in release.container.get("env", ()):
         monkeypatch.setenv(variable["name"], "secret")
-    # Some keys that `everything` shows are only planned in some versions; what they say is judged in all.
-    return load(folder / "gateway.yaml", planned=release.name == "everything")
+    return load(folder / "gateway.yaml")
 
 
 def test_check_finds_the_configuration_fine(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

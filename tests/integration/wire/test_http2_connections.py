@@ -107,7 +107,12 @@ async def test_connections_are_counted_those_included_that_say_nothing(backend: 
 
 
 async def test_calls_at_once_are_counted(backend: ScriptedBackend) -> None:
-    async with running(backend.behind(max_calls=2)) as gateway:
+    def two(configuration: dict[str, Any]) -> None:
+        backend.behind(max_calls=2)(configuration)
+        for upstream in configuration["upstreams"].values():
+            upstream["max_calls"] = 2  # beside another one it would have half
+
+    async with running(two) as gateway:
         plain = Http2Way(gateway, False)
         async with plain.connect() as client:
             streams = [await client.request(plain.head(DEMO + "Count"), ENDLESS) for _ in range(2)]

@@ -28,7 +28,7 @@ MUTUAL: Node = {"bind": "127.0.0.1:8443", "tls": {**FILES, "client_ca": "/dev/nu
 
 def settings(base: Path = BASE, **sections: Any) -> Settings:
     """The least that there may be, with these sections."""
-    return parse(json.dumps(LEAST | sections, indent=1), base, {"SECRET": "hunter2"}, planned=True)
+    return parse(json.dumps(LEAST | sections, indent=1), base, {"SECRET": "hunter2"})
 
 
 def rendering(files: Files | None = None, uris: Mapping[str, str] | None = None, **sections: Any) -> Rendering:

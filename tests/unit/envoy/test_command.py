@@ -131,7 +131,8 @@ def test_what_envoy_has_nothing_for_is_told_key_by_key(tmp_path: Path, capsys: p
     lines = EXAMPLE.read_text().splitlines()
     assert out == ""
     assert "hunter2" not in err
-    for line, key in zip(err.splitlines(), ("auth.issuers[0].jwks", "auth.introspection"), strict=True):
+    keys = ("auth.issuers[0].jwks", "auth.introspection", "limits.rate")
+    for line, key in zip(err.splitlines(), keys, strict=True):
         place, _, rest = line.removeprefix(f"{tmp_path}/gateway.yaml:").partition(": ")
         assert rest.startswith(f"{key}: ")
         assert key.rpartition(".")[2] in lines[int(place) - 1]

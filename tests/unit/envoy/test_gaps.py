@@ -56,7 +56,7 @@ limits:
   max_calls_per_peer: 5
 """
     with pytest.raises(SettingsError) as caught:
-        render(parse(text, Path("/etc"), {}, "x.yaml", planned=True))
+        render(parse(text, Path("/etc"), {}, "x.yaml"))
     assert [str(problem) for problem in caught.value.problems] == [
         "x.yaml:2: listeners[0].bind: Envoy listens on addresses, not on names: gateway.internal "
         "(hint: write the address)",

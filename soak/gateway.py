@@ -5,7 +5,6 @@ Rule: figures cover the process and all that descend from it, so that several wo
 
 import asyncio
 import json
-import os
 import re
 import signal
 import sys
@@ -18,9 +17,6 @@ from bench.process import PROC, descendants
 from soak.replica import SoakError
 
 PATIENCE = 30.0  # seconds to start, and to end
-# Resident memory is to say what is in use. By itself glibc keeps what was freed, an arena for each thread, and RSS
-# grows for many minutes while what is in use does not.
-GIVE_BACK = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 MIB = 1024 * 1024
 SERIES = re.compile(r"(\w+)(?:\{.*\})? (\S+)")
 
@@ -46,7 +42,6 @@ class Gateway:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=self._tree,
-            env={**os.environ, **GIVE_BACK},
             start_new_session=True,  # Ctrl-C is for whoever started it
         )
         self._reading = asyncio.create_task(self._read())

@@ -182,7 +182,7 @@ def test_every_command_and_option_is_told() -> None:
 def test_make_has_these_targets() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     told = {words[1] for text in [*COMMANDS, *INLINE] if (words := text.split())[0] == "make"}
-    assert {"demo", "test", "bench", "check", "help"} == told
+    assert {"demo", "test", "bench", "check", "help", "soak"} == told
     assert told <= targets
 
 

@@ -114,7 +114,7 @@ def test_the_example_shows_the_defaults(base: Path) -> None:
     assert written["auth"]["issuers"][0] | {"issuer": 0, "audiences": 0} == (
         least["auth"]["issuers"][0] | {"issuer": 0, "audiences": 0}
     )
-    given = {"services", "targets", "tls"}
+    given = {"services", "targets", "tls", "outlier_detection"}
     assert {key: value for key, value in written["upstreams"]["shop"].items() if key not in given} == {
         key: value for key, value in least["upstreams"]["shop"].items() if key not in given
     }

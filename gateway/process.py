@@ -18,8 +18,9 @@ from gateway.app import Gateway
 from gateway.configuration_file import ConfigurationFile
 from gateway.observe import log as observe_log
 from gateway.settings import Settings
+from gateway.tasks import lasting
 
-M_ARENA_MAX = -8  # malloc.h of glibc
+TRIM_EVERY = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,6 @@ class Source:
 
 
 def run(main: Coroutine[None, None, None]) -> None:
-    _share_arenas()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 
@@ -50,6 +50,7 @@ async def until_signalled(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, None)
     observe_log.OUTPUT.gather(loop.call_later)
+    trimming = lasting(_give_memory_back())
     try:
         await (start or gateway.start)()
         async with _following(gateway, source):
@@ -63,6 +64,7 @@ async def until_signalled(
         if drain.cancel():
             await gateway.end_calls()
     finally:
+        trimming.cancel()
         await gateway.stop()
         observe_log.OUTPUT.gather(None)
 
@@ -91,9 +93,9 @@ def _spare_the_collector() -> None:
     gc.set_threshold(10_000, 4, 2)
 
 
-def _share_arenas() -> None:
-    """glibc gives each thread a heap of its own. What grpcio's threads free there is used by nobody else, and memory
-    grew by some MiB a minute for as long as somebody looked.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+async def _give_memory_back() -> None:
+    """glibc keeps what was freed between things that stay: some MiB a minute, while what is in use stays the same."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        await asyncio.sleep(TRIM_EVERY)
+        await asyncio.to_thread(trim, 0)

@@ -442,11 +442,10 @@ REASON_AT = {
 }
 
 
-def calls_in_code() -> Iterator[ast.Call]:
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call):
-                yield node
+@functools.cache
+def calls_in_code() -> tuple[ast.Call, ...]:
+    nodes = (node for path in CODE for node in ast.walk(ast.parse(path.read_text())))
+    return tuple(node for node in nodes if isinstance(node, ast.Call))
 
 
 def name_of(call: ast.Call) -> str:
@@ -485,6 +484,7 @@ def test_the_statuses_of_plain_refusals_are_right() -> None:
 LOGGING = re.compile(r"(?:(?:self\._)?log|structlog\.get_logger\('[\w.]+'\))\.(?:debug|info|warning|error)|FailureLog")
 
 
+@functools.cache
 def events_in_code() -> dict[str, set[str]]:
     """Event -> the names of its fields, as far as they are written out."""
     events: dict[str, set[str]] = {}

@@ -151,7 +151,7 @@ ROWS = (
     ),
     Row(
         "the Redis of shared rates killed, or frozen so that it accepts and never answers",
-        "calls are refused with 14 or let through, as configured; none waits for it longer than 250 ms for each counting",
+        "calls are refused with 14 or let through, as configured; none waits longer than 250 ms for a counting",
         "counted again about 1 s after its return",
         in_file("test_rates.py", "test_redis_fails_under_load_and_comes_back"),
     ),

@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gateway.check import certificate_problems
 from gateway.errors import StartError
 from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
 from gateway.front.census import Census
@@ -175,12 +174,12 @@ class Gateway:
     async def _follow(self, settings: Settings) -> list[str]:
         """The sections that have changed. Raises SettingsError, StartError."""
         settings = self._keep_what_is_fixed(settings)
+        before = self.succession.current
         try:
             tls = [server_tls(listener) for listener in settings.listeners]
-        except CertificateError:
-            raise SettingsError(list(certificate_problems(settings))) from None
-        before = self.succession.current
-        following = await Generation.build(settings, self._shared, before)
+            following = await Generation.build(settings, self._shared, before)
+        except CertificateError as error:  # it was judged well, and has changed since
+            raise StartError(error.message) from None
         changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(self.settings, name)]
         if following.unary != before.unary:
             changed.append("descriptors")

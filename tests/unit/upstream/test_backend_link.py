@@ -217,7 +217,7 @@ async def test_a_quiet_connection_with_a_call_is_pinged_and_given_up_without_an_
         link.tick(now + 101 + http2.wire.PING_TIMEOUT + 1)
         await asyncio.wait_for(link.closed, PATIENCE)
         assert stream.gone == ["lost"]
-        assert request.over
+        await there.until(lambda: request.over)
 
 
 async def test_a_connection_without_calls_is_not_pinged() -> None:

@@ -3,7 +3,7 @@ import tracemalloc
 
 import pytest
 
-from gateway.protocol.frames import COMPRESSED, PREFIX_SIZE, TRAILERS, FrameSplitter, FrameWalker, frame
+from gateway.protocol.frames import COMPRESSED, FEW_ALIKE, PREFIX_SIZE, TRAILERS, FrameSplitter, FrameWalker, frame
 from gateway.protocol.status import Code, WireError
 
 LIMIT = 1000
@@ -15,7 +15,13 @@ BODIES = [
     [(COMPRESSED, b"squeezed"), (0, b"plain")],
     [(0, b""), (0, b""), (0, b"x")],
     [(0, b"x" * LIMIT), (0, b""), (0, b"y" * (LIMIT - 1))],
+    [(0, b"four")] * 200,
+    [(0, b"")] * 200,
+    [(0, b"four")] * 100 + [(COMPRESSED, b"four")] + [(0, b"four")] * 100,
+    [(0, b"\0\0\0\0")] * 70 + [(0, b"\0\0\0")] * 40 + [(0, b"four")] * 70,
+    [(0, b"x" * 13)] * 100 + [(0, b"y" * (13 + 256))] * 100 + [(0, b"x" * 13)] * 33 + [(0, b"end")],
 ]
+MANY = frame(b"good") * 3 * FEW_ALIKE
 
 WRONG = [
     (b"\x80\0\0\0\0", Code.INVALID_ARGUMENT),
@@ -62,7 +68,7 @@ def test_whole_bodies_in_chunks(frames: list[tuple[int, bytes]], size: int) -> N
 
 
 @pytest.mark.parametrize(("wrong", "code"), WRONG)
-@pytest.mark.parametrize("before", [b"", frame(b"good")])
+@pytest.mark.parametrize("before", [b"", frame(b"good"), MANY])
 @pytest.mark.parametrize("size", [1, 4, 1 << 20])
 def test_wrong_prefix_is_refused_at_once(wrong: bytes, code: Code, before: bytes, size: int) -> None:
     walker, splitter = FrameWalker(LIMIT), FrameSplitter(LIMIT)
@@ -84,7 +90,7 @@ def test_wrong_frame_that_fills_its_chunk(wrong: bytes, code: Code) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, len(frame(b"abc"))))
-@pytest.mark.parametrize("before", [b"", frame(b"good")])
+@pytest.mark.parametrize("before", [b"", frame(b"good"), MANY])
 def test_truncated_body(cut: int, before: bytes) -> None:
     for reader in (FrameWalker(LIMIT), FrameSplitter(LIMIT)):
         reader.feed(before + frame(b"abc")[:cut])

@@ -38,10 +38,11 @@ def unsuitable() -> str:
 
 def _versions() -> dict[str, str]:
     """Of Python, libraries and tools; those that are missing are left out."""
+    python = f"{platform.python_version()} ({Path(sys.executable).resolve()})"  # how it was built counts: README.md
     libraries = {name: found for name in LIBRARIES if (found := _version(name))}
     tools = {name: _first_line([program, "--version"]) for name, find in TOOLS.items() if (program := find())}
     # "nghttpd nghttp2/1.52.0", "wrk debian/4.1.0-3+b2 [epoll] ..."
-    return {"Python": platform.python_version()} | libraries | {name: line.split()[1] for name, line in tools.items()}
+    return {"Python": python} | libraries | {name: line.split()[1] for name, line in tools.items()}
 
 
 def _cpu_model() -> str:

@@ -1,11 +1,15 @@
 """The operator's pages, by aiohttp on an address of their own.
 
-Rule: nothing here is for the public, and still nothing here is a secret: /config is redacted.
+Rules
+- Nothing here is for the public, and still nothing here is a secret: /config is redacted.
+- Pages on this machine are not for the web pages in its browser, whose names may lead here ("DNS rebinding").
 """
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -58,6 +62,26 @@ class AdminPages:
         await self._runner.cleanup()
 
 
+@web.middleware
+async def _not_for_web_pages(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    assert request.transport is not None
+    here, _ = request.transport.get_extra_info("sockname")[:2]
+    if Address(here, 0).is_loopback and not _says_where(request.headers.get("Host", here)):
+        return web.Response(status=403, text="ask for this page by IP address or as localhost\n")
+    return await handler(request)
+
+
+def _says_where(host: str) -> bool:
+    """Whether no name service had a say in where a request with this Host went."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+
+
 def _application(gateway: Operated) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
@@ -80,7 +104,7 @@ def _application(gateway: Operated) -> web.Application:
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
 
-    application = web.Application()
+    application = web.Application(middlewares=[_not_for_web_pages])
     application.on_response_prepare.append(plain)
     application.add_routes(
         [

@@ -28,6 +28,7 @@ from gateway.protocol.status import Code, Status
 
 TIMEOUT = 0.25  # seconds
 ASK_AGAIN = 1.0  # seconds
+PORT = 6379  # of a URL that names none
 CONNECTIONS = 16  # what one event loop can keep busy; calls queue for them
 MOST_REFUSED = 10_000  # keys
 PREFIX = "grpcweb-gateway"  # of every key
@@ -135,7 +136,13 @@ def address_of(url: str) -> str:
     """`host:port/database` of a URL, for logs."""
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{parts.port or 6379}/{parts.path.strip('/') or '0'}"
+    return f"{host}:{parts.port or PORT}/{parts.path.strip('/') or '0'}"
+
+
+def _with_port(url: str) -> str:
+    """`limits` demands one, though its client does not."""
+    parts = urlsplit(url)
+    return url if parts.port else parts._replace(netloc=f"{parts.netloc.removesuffix(':')}:{PORT}").geturl()
 
 
 def _connect(url: str) -> tuple[BlockingConnectionPool, RedisStorage]:
@@ -148,7 +155,7 @@ def _connect(url: str) -> tuple[BlockingConnectionPool, RedisStorage]:
         retry=Retry(NoBackoff(), 0),  # a call does not wait for a second try
     )
     # Its options are typed as those of a URL; a pool is one, too, by its documentation.
-    storage = RedisStorage(url, implementation="redispy", key_prefix=PREFIX, connection_pool=pool)  # type: ignore[arg-type]
+    storage = RedisStorage(_with_port(url), implementation="redispy", key_prefix=PREFIX, connection_pool=pool)  # type: ignore[arg-type]
     return pool, storage
 
 

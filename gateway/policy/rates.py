@@ -14,7 +14,6 @@ from gateway.permit import Refusal, Subject
 from gateway.policy.peers import peer_name
 from gateway.policy.rate_limit import Counts, Due, RateLimit
 from gateway.policy.rate_memory import MemoryCounts
-from gateway.policy.rate_redis import RedisCounts
 from gateway.settings.limits import Limits
 
 LONGEST_METHOD = 256  # bytes; a rule for `/pkg.Service/*` lets callers make names up
@@ -34,6 +33,8 @@ class Rates:
         if limits.rate_storage == "memory":
             self.counts = MemoryCounts(made)
         else:
+            from gateway.policy.rate_redis import RedisCounts  # noqa: PLC0415 - redis is a tenth of a start
+
             self.counts = RedisCounts(limits.rate_storage, allow_uncounted=limits.rate_storage_failure == "allow")
 
     @classmethod

@@ -71,13 +71,13 @@ class Bound:
         self._sockets = list(sockets)
         self._servers: list[asyncio.Server] = []
         self._secure = False
+        host, port = sockets[0].getsockname()[:2]
+        self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def url(self) -> str:
-        """Scheme, host, and the port as it is."""
-        host, port = self._sockets[0].getsockname()[:2]
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return f"{'https' if self._secure else 'http'}://{place}"
+        """Scheme, host, and the port as it is; also when nothing is accepted any more."""
+        return f"{'https' if self._secure else 'http'}://{self._place}"
 
     async def serve(self, protocols: Protocols, context: ssl.SSLContext | None) -> None:
         """Accept connections, from now on like this; those that are there stay as they are. Raises OSError."""

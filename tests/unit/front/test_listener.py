@@ -63,9 +63,10 @@ async def test_who_connects_between_two_servers_is_served_by_the_second() -> Non
 async def test_closed_is_closed() -> None:
     bound = Bound(bind(Address("127.0.0.1", 0)))
     await bound.serve(lambda: Speaker(b"x"), None)
-    port = port_of(bound)
+    url, port = bound.url, port_of(bound)
     bound.close()
     await asyncio.sleep(0)
+    assert bound.url == url  # whoever drains is still asked
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 

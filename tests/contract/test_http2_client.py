@@ -9,36 +9,34 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.backends import GRPC_HEAD, block
+from gateway.protocol.metadata import Header
 from tests.support.certificates import authority, leaf, write_pair
+from tests.support.frames_http2 import PREFACE, block, data, goaway, headers, ping, reset, settings
 from tests.support.http2 import (
     ACK,
     DATA,
     END_HEADERS,
     END_STREAM,
-    GOAWAY,
     HEADERS,
     PING,
-    RST_STREAM,
     SETTINGS,
-    ErrorCodes,
+    WINDOW_UPDATE,
     GoAway,
     SettingCodes,
     connect,
-    frame,
     head,
 )
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEAD = frame(HEADERS, END_HEADERS, 1, GRPC_HEAD)
-TRAILERS = frame(HEADERS, END_HEADERS | END_STREAM, 1, block((b"grpc-status", b"0")))
-OPEN = frame(SETTINGS, 0, 0)
+STATUS: Header = (b":status", b"200")
+GRPC_HEAD = block([STATUS, (b"content-type", b"application/grpc")])
+HEAD = headers(1, GRPC_HEAD)
+TRAILERS = headers(1, block([(b"grpc-status", b"0")]), end=True)
 
 
 class Peer:
     """Says what it is told when the first stream is opened, and keeps the frames that it is sent."""
 
-    def __init__(self, *words: bytes, hello: bytes = OPEN, leaves: bool = False) -> None:
+    def __init__(self, *words: bytes, hello: bytes = settings(), leaves: bool = False) -> None:
         self.words, self.hello, self.leaves = words, hello, leaves
         self.frames: list[tuple[int, int, int, bytes]] = []
         self.news = asyncio.Event()
@@ -76,8 +74,8 @@ class Peer:
 
 
 async def test_an_answer_is_shown_as_it_came() -> None:
-    hint = frame(HEADERS, END_HEADERS, 1, block((b":status", b"103"), (b"link", b"</x>")))
-    peer = Peer(hint, HEAD, frame(DATA, 0, 1, b"ab"), frame(DATA, 0, 1), frame(DATA, 0, 1, b"c"), TRAILERS)
+    hint = headers(1, block([(b":status", b"103"), (b"link", b"</x>")]))
+    peer = Peer(hint, HEAD, data(1, b"ab"), data(1), data(1, b"c"), TRAILERS)
     async with peer.serve() as port, connect(port) as client:
         stream = await client.request(head("/a/b"))
         await stream.response()
@@ -88,8 +86,7 @@ async def test_an_answer_is_shown_as_it_came() -> None:
 
 
 async def test_a_reset_and_a_goaway_are_shown_and_other_streams_go_on() -> None:
-    said = struct.pack(">II", 1, ErrorCodes.NO_ERROR) + b"bye"
-    peer = Peer(HEAD, frame(GOAWAY, 0, 0, said), frame(DATA, 0, 1, b"x"), frame(RST_STREAM, 0, 1, struct.pack(">I", 8)))
+    peer = Peer(HEAD, goaway(last=1, text=b"bye"), data(1, b"x"), reset(1, 8))
     async with peer.serve() as port, connect(port) as client:
         stream = await client.request(head("/a/b"))
         await stream.response()
@@ -100,14 +97,14 @@ async def test_a_reset_and_a_goaway_are_shown_and_other_streams_go_on() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        [HEAD, TRAILERS, frame(DATA, 0, 1, b"late")],
+        [HEAD, TRAILERS, data(1, b"late")],
         [HEAD, TRAILERS, HEAD],
-        [frame(DATA, 0, 1, b"no head")],
-        [HEAD, frame(DATA, 0, 1, bytes(16_385))],
-        [frame(HEADERS, END_HEADERS, 3, GRPC_HEAD)],
-        [frame(HEADERS, END_HEADERS, 1, block((b":status", b"200"), (b"connection", b"close")))],
-        [frame(HEADERS, END_HEADERS, 1, block((b":status", b"200"), (b"X-Upper", b"1")))],
-        [frame(HEADERS, 0, 1, GRPC_HEAD), frame(PING, 0, 0, bytes(8))],
+        [data(1, b"no head")],
+        [HEAD, data(1, bytes(16_385))],
+        [headers(3, GRPC_HEAD)],
+        [headers(1, block([STATUS, (b"connection", b"close")]))],
+        [headers(1, block([STATUS, (b"X-Upper", b"1")]))],
+        [headers(1, GRPC_HEAD, more=True), ping()],
     ],
 )
 async def test_a_peer_that_breaks_the_protocol_fails_the_test(words: list[bytes]) -> None:
@@ -138,19 +135,20 @@ async def test_a_connection_that_is_lost_ends_every_wait() -> None:
 
 async def test_windows_open_when_a_test_opens_them() -> None:
     small = {SettingCodes.INITIAL_WINDOW_SIZE: 3}
-    peer = Peer(HEAD, frame(DATA, 0, 1, b"abc"))
+    peer = Peer(HEAD, data(1, b"abc"))
     async with peer.serve() as port, connect(port, settings=small) as client:
         stream = await client.request(head("/a/b"))
         assert await stream.received(3) == b"abc"
         await stream.open_window(2)
         await client.open_window(1)
-        assert [each[2:] for each in await peer.got(8, 2)] == [(1, bytes([0, 0, 0, 2])), (0, bytes([0, 0, 0, 1]))]
+        updates = [each[2:] for each in await peer.got(WINDOW_UPDATE, 2)]
+        assert updates == [(1, bytes([0, 0, 0, 2])), (0, bytes([0, 0, 0, 1]))]
         (_, _, _, first), *_ = await peer.got(SETTINGS)
         assert struct.pack(">HI", SettingCodes.INITIAL_WINDOW_SIZE, 3) in first
 
 
 async def test_data_waits_for_the_peers_windows() -> None:
-    peer = Peer(hello=frame(SETTINGS, 0, 0, struct.pack(">HI", SettingCodes.INITIAL_WINDOW_SIZE, 3)))
+    peer = Peer(hello=settings((SettingCodes.INITIAL_WINDOW_SIZE, 3)))
     async with peer.serve() as port, connect(port) as client:
         stream = await client.request(head("/a/b"), end=False)
         sending = asyncio.create_task(stream.send(b"abcdef", end=True))
@@ -167,7 +165,7 @@ async def test_raw_bytes_and_streams_that_are_only_prepared() -> None:
         for byte in opening:
             await client.send_raw(bytes((byte,)))
         await stream.response()
-        await client.send_raw(frame(PING, ACK, 0, b"unasked!"))
+        await client.send_raw(ping(b"unasked!", ACK))
         assert (await peer.got(PING))[0][1:] == (ACK, 0, b"unasked!")
 
 

@@ -8,14 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from google.protobuf.any_pb2 import Any as PackedMessage
 from structlog.testing import capture_logs
 
 from gateway.demo.pb import demo_pb2
 from gateway.demo.pb.status_pb2 import ErrorInfo, RichStatus
-from tests.support.backends import SCRIPT, ScriptedBackend, scripted
-from tests.support.behaviours import tell
+from tests.support.backends import SCRIPT, ScriptedBackend
 from tests.support.frames import message
 from tests.support.gateway import DEMO, ORIGIN, Reply, RunningGateway, eventually, running
 from tests.support.wire import connect, request
@@ -23,19 +21,6 @@ from tests.support.wire import connect, request
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HEALTH = "/grpc.health.v1.Health/"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway() -> AsyncIterator[RunningGateway]:
-    async with running() as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend() -> AsyncIterator[ScriptedBackend]:
-    async with scripted() as backend:
-        backend.methods["Tell"] = tell
-        yield backend
 
 
 def echoes(*texts: str) -> list[bytes]:

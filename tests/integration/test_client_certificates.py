@@ -3,35 +3,19 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from gateway.demo.pb import demo_pb2
-from tests.support.backends import SCRIPT, ScriptedBackend, scripted
-from tests.support.behaviours import tell
+from tests.support.backends import SCRIPT, ScriptedBackend
 from tests.support.certificates import Authority, authority, leaf, write_pair
 from tests.support.frames import message, take_apart
 from tests.support.gateway import DEMO, Change, RunningGateway, running
 from tests.support.wire import connect, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway() -> AsyncIterator[RunningGateway]:
-    async with running() as gateway:
-        yield gateway
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend() -> AsyncIterator[ScriptedBackend]:
-    async with scripted() as backend:
-        backend.methods["Tell"] = tell
-        yield backend
 
 
 async def told_over_tls(

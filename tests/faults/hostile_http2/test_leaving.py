@@ -7,25 +7,9 @@ import pytest
 
 from tests.support.backends import SCRIPT, ScriptedBackend
 from tests.support.behaviours import PIECE
-from tests.support.frames_http2 import (
-    block,
-    continuation,
-    data,
-    goaway,
-    headers,
-    reset,
-)
+from tests.support.frames_http2 import block, continuation, data, goaway, headers, reset
 from tests.support.gateway import RunningGateway, eventually
-from tests.support.hostile import (
-    ECHO,
-    GOOD,
-    assert_gives_nothing_away,
-    code,
-    flood_call,
-    head,
-    left_behind,
-    open_call,
-)
+from tests.support.hostile import ECHO, GOOD, assert_gives_nothing_away, code, flood_call, head, left_behind, open_call
 from tests.support.raw_http2 import Peer, hostile_client
 from tests.support.waiting_gate import waiting_gate
 

@@ -29,18 +29,7 @@ from tests.support.frames_http2 import (
     window_update,
 )
 from tests.support.gateway import DEMO, RunningGateway, at_rest, eventually, running
-from tests.support.hostile import (
-    CANCEL,
-    ECHO,
-    GOOD,
-    MIB,
-    attacker,
-    call,
-    code,
-    flood_call,
-    open_call,
-    waiting,
-)
+from tests.support.hostile import CANCEL, ECHO, GOOD, MIB, attacker, call, code, flood_call, open_call, waiting
 from tests.support.http2 import PING
 from tests.support.raw_http2 import hostile_client
 

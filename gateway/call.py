@@ -140,8 +140,8 @@ class Call:
             request.metadata = self.span.carried(request.metadata)
         self.head.headers = []  # a stream may live for hours, what it was asked with need not
         opened = self.road.opener.open(decision, request, self)
-        if isinstance(opened, Status):
-            self.fail(opened, "unreachable" if opened.code == Code.UNAVAILABLE else "no_upstream")
+        if isinstance(opened, Refusal):
+            self.fail(opened.status, opened.reason)
             return
         self._upstream = opened
         self._state = State.OPEN

@@ -119,9 +119,9 @@ class Reply(Protocol):
 
 
 class Opener(Protocol):
-    """Opens upstream streams; an unroutable path or a full house is a Status."""
+    """Opens upstream streams; an unroutable path or a full house is a Refusal."""
 
-    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status: ...
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Refusal: ...
     def name_of(self, path: bytes) -> str: ...  # of the upstream that a path goes to; empty: none
 
 

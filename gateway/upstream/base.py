@@ -11,15 +11,15 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from gateway.ends import Reply, UpstreamRequest, UpstreamStream
-from gateway.permit import Permit
+from gateway.permit import Permit, Refusal
 from gateway.protocol.status import Code, Status
 from gateway.upstream.call_bound import CallBound
 from gateway.upstream.credentials import Credentials
 
 log = structlog.get_logger("gateway.upstream")
 
-NO_ROUTE = Status(Code.UNIMPLEMENTED, "no such method")
-FULL = Status(Code.UNAVAILABLE, "too many calls at once for this backend")
+NO_ROUTE = Refusal(Status(Code.UNIMPLEMENTED, "no such method"), "no_upstream")
+FULL = Refusal(Status(Code.UNAVAILABLE, "too many calls at once for this backend"), "upstream_full")
 TELL_AGAIN = 60.0  # seconds after which the log says once more that an upstream is full
 HEALTH_SERVICE = "grpc.health.v1.Health"
 REACHABLE_TIMEOUT = 2.0  # seconds for `reachable`
@@ -52,7 +52,7 @@ class Upstream(Protocol):
     @property
     def problem(self) -> str: ...  # why the last attempt to connect failed, if that is known
     def start(self) -> None: ...  # connect, from here on; needs a running loop
-    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status: ...
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Refusal: ...
     def renew(self) -> bool: ...  # reads the certificates again; True: they had changed. Raises CertificateError
     async def reachable(self) -> bool: ...  # within REACHABLE_TIMEOUT
     async def close(self) -> None: ...  # every connection, calls included
@@ -76,7 +76,7 @@ class Upstreams:
         upstream = self._find(path)
         return "" if upstream is None else upstream.name
 
-    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status:
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Refusal:
         upstream = self._find(permit.path)
         if upstream is None:
             return NO_ROUTE

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from gateway.ends import Reply, UpstreamRequest
-from gateway.permit import Permit
-from gateway.protocol.status import Status
+from gateway.permit import Permit, Refusal
 from gateway.upstream.base import REACHABLE_TIMEOUT, AddressState
 from gateway.upstream.call_bound import UNBOUND, CallBound
 from gateway.upstream.credentials import Credentials
@@ -63,7 +62,7 @@ class H2Upstream:
     def renew(self) -> bool:
         return self.pool.renew()
 
-    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> H2Stream | Status:
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> H2Stream | Refusal:
         pool, retries = self.pool, self._retries
         retry = None if retries is None else retries.of(permit.path)
         if retry is None:

@@ -29,6 +29,7 @@ import structlog
 
 from gateway.ends import Reply, UpstreamRequest
 from gateway.http2 import CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, error_name
+from gateway.permit import Refusal
 from gateway.protocol.compression import OPENED, MessageOpener
 from gateway.protocol.metadata import Header, Headers, reply_metadata
 from gateway.protocol.status import Code, Status, WireError, from_reset
@@ -46,6 +47,7 @@ HELD = 256 * 1024  # bytes of a request that wait for a connection before the br
 ATTEMPTS = 2  # a call that was refused is sent once more, not on and on (gRFC A6, "Transparent Retries")
 
 LOST = Status(Code.UNAVAILABLE, "the connection to the backend was lost")
+REFUSED = Refusal(LOST, "unreachable")  # by every connection that it was sent on
 INVALID = Status(Code.INTERNAL, "the backend's answer is not valid HTTP/2")  # a header that no header can be
 NO_STATUS = Status(Code.UNKNOWN, "the backend ended the call without a status")
 
@@ -115,18 +117,18 @@ class H2Stream:
             link.end(stream_id)
         return True
 
-    def fail(self, status: Status) -> None:
+    def fail(self, refusal: Refusal) -> None:
         """There is no connection."""
-        self._over(status.code)
-        self._reply.fail(status, "unreachable")
+        self._over(refusal.status.code)
+        self._reply.fail(refusal.status, refusal.reason)
 
     def _refused(self) -> None:
         if self._attempts >= ATTEMPTS and self._sent_again(LOST, []):
             return
         self._state = WAITING
-        status = LOST if self._attempts >= ATTEMPTS else self._pool.assign(self)
-        if status is not None:
-            self.fail(status)
+        refusal = REFUSED if self._attempts >= ATTEMPTS else self._pool.assign(self)
+        if refusal is not None:
+            self.fail(refusal)
 
     def _sent_again(self, status: Status, metadata: Headers) -> bool:  # noqa: ARG002 - IdempotentStream's
         """Whether this is not the end: what has failed is tried once more."""
@@ -249,6 +251,8 @@ class H2Stream:
     def closed(self, error: int, by_peer: bool) -> None:
         if self._state is OVER:
             return
+        if self._link.outlier is not None:
+            self._link.outlier.note(failed=from_reset(error) in (Code.UNAVAILABLE, Code.INTERNAL))
         if error == REFUSED_STREAM and self._buffer is not None:
             self._refused()
             return
@@ -256,8 +260,6 @@ class H2Stream:
         method, code = self._path.decode("ascii"), error_name(error)
         log.warning("backend_reset", upstream=self._pool.name, method=method, code=code, invalid=invalid)
         status = INVALID if invalid else Status(from_reset(error), "the backend broke off the call")
-        if self._link.outlier is not None:
-            self._link.outlier.note(failed=status.code in (Code.UNAVAILABLE, Code.INTERNAL))
         if not self._sent_again(status, []):
             self._answer(status, [])
 

@@ -43,9 +43,9 @@ class IdempotentStream(H2Stream):
 
     def _send_again(self) -> None:
         self._timer = None
-        status = self._pool.assign(self, self._retry.tried)
-        if status is not None:
-            self.fail(status)
+        refusal = self._pool.assign(self, self._retry.tried)
+        if refusal is not None:
+            self.fail(refusal)
 
     def _over(self, code: int) -> None:
         super()._over(code)

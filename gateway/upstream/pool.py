@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.permit import Refusal
 from gateway.protocol.metadata import Header
 from gateway.protocol.status import Code, Status
 from gateway.settings import Upstream as UpstreamSettings
@@ -37,16 +38,16 @@ MAX_WAITING = 1000  # calls that wait for a connection or for room on one
 GOODBYE = 0.1  # seconds in which the last words of all connections leave
 LOCAL = "localhost"  # the name of a Unix socket, unless `server_name` gives another
 
-UNREACHABLE = Status(Code.UNAVAILABLE, "the backend cannot be reached")
-NOT_SERVING = Status(Code.UNAVAILABLE, "the backend is not serving")
-CROWDED = Status(Code.UNAVAILABLE, "too many calls wait for the backend")
+UNREACHABLE = Refusal(Status(Code.UNAVAILABLE, "the backend cannot be reached"), "unreachable")
+NOT_SERVING = Refusal(Status(Code.UNAVAILABLE, "the backend is not serving"), "not_serving")
+CROWDED = Refusal(Status(Code.UNAVAILABLE, "too many calls wait for the backend"), "upstream_full")
 
 
 class Waiting(Protocol):
     """A call that needs a connection."""
 
     def begin(self, link: BackendLink) -> bool: ...  # False: it cannot, for the connection takes no more
-    def fail(self, status: Status) -> None: ...  # there will be no connection
+    def fail(self, refusal: Refusal) -> None: ...  # there will be no connection
 
 
 class Pool:
@@ -123,8 +124,8 @@ class Pool:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def assign(self, call: Waiting, tried: Collection[Address] = ()) -> Status | None:
-        """Begin the call on a connection, now or when there is one; a Status: there will be none.
+    def assign(self, call: Waiting, tried: Collection[Address] = ()) -> Refusal | None:
+        """Begin the call on a connection, now or when there is one; a Refusal: there will be none.
 
         `tried`: where it has failed, and goes only if there is nobody else.
         """
@@ -167,7 +168,7 @@ class Pool:
             call.fail(self._why_nobody)
 
     @property
-    def _why_nobody(self) -> Status:
+    def _why_nobody(self) -> Refusal:
         return NOT_SERVING if self.roster.standing else UNREACHABLE
 
     # -- addresses -----------------------------------------------------------------------------------------------

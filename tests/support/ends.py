@@ -50,14 +50,14 @@ class ListDownstream:
 class ListUpstream:
     """The backend's end, and the opener that opens it."""
 
-    refuse: Status | None = None
+    refuse: Refusal | None = None
     opened: list[tuple[Permit, UpstreamRequest]] = field(default_factory=list)
     chunks: list[bytes] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     on_send: Callable[[], None] | None = None
     replies: list[Reply] = field(default_factory=list)  # where to say what the backend says, for each one opened
 
-    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Status:
+    def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Refusal:
         self.opened.append((permit, request))
         self.replies.append(reply)
         return self if self.refuse is None else self.refuse

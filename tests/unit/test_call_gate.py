@@ -84,8 +84,10 @@ def test_a_decision_that_comes_too_late_opens_nothing() -> None:
 
 
 def test_an_upstream_that_will_not_open_is_a_status() -> None:
-    road = Road(upstream=ListUpstream(refuse=Status(Code.UNIMPLEMENTED, "no such method"))).start()
-    assert road.reply()[1].code == Code.UNIMPLEMENTED
+    refusal = Refusal(Status(Code.UNIMPLEMENTED, "no such method"), "no_upstream")
+    road = Road(upstream=ListUpstream(refuse=refusal)).start()
+    assert road.reply()[1] == refusal.status
+    assert road.call.reason == "no_upstream"
 
 
 def test_forward_claims_are_added_and_only_by_the_gateway() -> None:

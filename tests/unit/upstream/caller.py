@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.ends import UpstreamRequest, UpstreamStream
-from gateway.permit import Permit
+from gateway.permit import Permit, Refusal
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Status
 from gateway.settings import Upstream
@@ -110,8 +110,8 @@ def call(
     caller = Caller()
     request = UpstreamRequest(list(metadata), deadline, b"application/grpc+proto", encoding, names_encodings)
     opened = upstream.open(Permit(path), request, caller)
-    if isinstance(opened, Status):
-        caller.reply_end(opened, [])
+    if isinstance(opened, Refusal):
+        caller.fail(opened.status, opened.reason)
         return caller
     caller.stream = opened
     opened.send(message(b"hello") if body is None else body)

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.ends import UpstreamRequest
-from gateway.permit import Permit
+from gateway.permit import Permit, Refusal
 from gateway.protocol.status import Code, Status
 from gateway.upstream.base import FULL, AddressState, Upstreams
 from gateway.upstream.call_bound import CallBound
@@ -25,8 +25,8 @@ class Named:
         self.calls = calls
         self.bound = CallBound.of(10)
 
-    def open(self, permit: Permit, request: UpstreamRequest, reply: object) -> Status:
-        return Status(Code.OK, self.name)
+    def open(self, permit: Permit, request: UpstreamRequest, reply: object) -> Refusal:
+        return Refusal(Status(Code.OK), self.name)
 
     @property
     def credentials(self) -> None:
@@ -69,8 +69,8 @@ ROUTES = upstreams(orders="shop.v1.Orders", shop="shop.v1.* shop.*", rest="*")
 def test_the_most_particular_route_wins(path: bytes, name: str) -> None:
     assert ROUTES.routed(path)
     opened = ROUTES.open(Permit(path), UpstreamRequest([], None, b"application/grpc"), Road().call)
-    assert isinstance(opened, Status)
-    assert opened.message == name
+    assert isinstance(opened, Refusal)
+    assert opened.reason == name
 
 
 def test_an_unrouted_path_is_unimplemented() -> None:
@@ -78,8 +78,8 @@ def test_an_unrouted_path_is_unimplemented() -> None:
     assert not two.routed(b"/c.C/M")
     assert not two.routed(b"/grpc.health.v1.Health/Check")  # with two upstreams nobody knows whose is meant
     opened = two.open(Permit(b"/c.C/M"), UpstreamRequest([], None, b"application/grpc"), Road().call)
-    assert isinstance(opened, Status)
-    assert opened.code == Code.UNIMPLEMENTED
+    assert isinstance(opened, Refusal)
+    assert opened.status.code == Code.UNIMPLEMENTED
 
 
 def test_health_goes_to_a_single_upstream() -> None:
@@ -97,7 +97,7 @@ def test_an_upstream_may_have_a_bound_of_its_own(others: int) -> None:
     for calls in (7, 8):
         busy.calls = calls
         opened.append(routes.open(Permit(b"/a.B/C"), UpstreamRequest([], None, b"application/grpc"), Road().call))
-    assert opened == [Status(Code.OK, "busy"), FULL]
+    assert opened == [Refusal(Status(Code.OK), "busy"), FULL]
 
 
 @pytest.mark.parametrize(("others", "bound"), [(0, 10), (1, 5), (2, 5)])
@@ -110,10 +110,10 @@ def test_an_upstream_beside_others_may_fill_half_of_the_house(others: int, bound
         return routes.open(Permit(b"/a.B/C"), UpstreamRequest([], None, b"application/grpc"), Road().call)
 
     busy.calls = bound - 1
-    assert opened() == Status(Code.OK, "busy")
+    assert opened() == Refusal(Status(Code.OK), "busy")
     busy.calls = bound
     with capture_logs() as events:
         assert [opened(), opened()] == [FULL, FULL]
     assert events == [{"event": "upstream_full", "log_level": "warning", "upstream": "busy", "calls": bound}]
     busy.calls -= 1
-    assert opened() == Status(Code.OK, "busy")
+    assert opened() == Refusal(Status(Code.OK), "busy")

@@ -63,8 +63,8 @@ async def test_when_nobody_is_serving_calls_fail_at_once_and_go_on_at_once() -> 
     how = Health(status=NOT_SERVING)
     async with backend(how) as there, upstream_to(there, health_check=True) as upstream:
         waits = call(upstream)  # the first word is not known yet
-        assert await waits.end() == NOBODY_SERVES
-        assert call(upstream).status == NOBODY_SERVES  # without a turn of the loop
+        assert await waits.end() == NOBODY_SERVES.status
+        assert call(upstream).status == NOBODY_SERVES.status  # without a turn of the loop
         assert not await upstream.pool.reachable(0.01)
         await how.say(SERVING)
         assert await upstream.reachable()
@@ -132,7 +132,7 @@ async def nothing(request: Request) -> None:
 async def test_any_other_answer_is_not_serving(how: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "ANSWER_TIMEOUT", 0.2)
     async with backend(but(how)) as there, upstream_to(there, health_check=True) as upstream:
-        assert await call(upstream).end(seconds=1) == NOBODY_SERVES
+        assert await call(upstream).end(seconds=1) == NOBODY_SERVES.status
 
 
 async def test_http_that_says_no_such_page_is_a_backend_without_the_service() -> None:

@@ -54,6 +54,19 @@ async def test_an_address_that_fails_is_left_alone_and_comes_back(how: Answer) -
         assert {each["address"] for each in told} == {one.target}
 
 
+async def refuse(request: Request) -> None:
+    request.rst(ErrorCodes.REFUSED_STREAM)
+
+
+async def test_an_address_that_refuses_every_stream_is_left_alone() -> None:
+    async with backend(refuse) as one, backend() as two, upstream_to(one, two, **detection(3, 60.0)) as upstream:
+        await ready(upstream, 2)
+        for _ in range(20):
+            await call(upstream).end()
+        assert len(one.requests) == 3
+        assert {state.address for state in upstream.addresses if state.ejected} == {one.target}
+
+
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16])
 async def test_a_status_of_the_application_is_no_failure(code: int) -> None:
     async def answer(request: Request) -> None:

@@ -64,7 +64,7 @@ async def test_a_connection_that_fails_when_its_first_call_begins_is_replaced() 
             await connected(there, 1)
             there.greets = True
             there.connections[0].greet_and_err()
-            assert await first.end() == UNREACHABLE  # nobody else could be hoped for
+            assert await first.end() == UNREACHABLE.status  # nobody else could be hoped for
             async with asyncio.timeout(PATIENCE):
                 while await call(upstream).end() != OK:
                     await asyncio.sleep(0.02)
@@ -84,6 +84,6 @@ async def test_calls_do_not_wait_for_a_backend_whose_every_connection_fails_at_o
                     caller = call(upstream)
                     await connected(there, number)
                     there.connections[-1].greet_and_err()
-                    assert await caller.end() == UNREACHABLE
+                    assert await caller.end() == UNREACHABLE.status
         reports = [event["problem"] for event in events if event["event"] == "backend_unreachable"]
         assert reports == ["the backend took its leave at once"]

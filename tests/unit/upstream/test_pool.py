@@ -60,9 +60,9 @@ async def test_when_every_place_has_failed_calls_fail_at_once() -> None:
                 slow.stop()
                 slow.connections[0].abort()
                 started = asyncio.get_running_loop().time()
-                assert await caller.end() == UNREACHABLE
+                assert await caller.end() == UNREACHABLE.status
                 late = call(upstream)
-                assert late.status == UNREACHABLE  # without a turn of the loop
+                assert late.status == UNREACHABLE.status  # without a turn of the loop
                 assert asyncio.get_running_loop().time() - started < AT_ONCE
                 assert not await upstream.pool.reachable(0.01)
         reports = [event for event in events if event["event"] == "backend_unreachable"]
@@ -150,7 +150,7 @@ async def test_a_backend_that_comes_back_is_found_again() -> None:
         assert await call(upstream).end() == OK
         there.die()
         async with asyncio.timeout(PATIENCE):
-            while await call(upstream).end() != UNREACHABLE:
+            while await call(upstream).end() != UNREACHABLE.status:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
         await there.start()
@@ -168,7 +168,7 @@ async def test_a_backend_that_takes_its_leave_with_its_first_words_is_dialled_ag
             there.greets = True
             there.connections[0].greet_and_leave()
             status = await caller.end()
-            assert status in (OK, UNREACHABLE)  # it may have been the last hope
+            assert status in (OK, UNREACHABLE.status)  # it may have been the last hope
             async with asyncio.timeout(PATIENCE):
                 while await call(upstream).end() != OK:
                     await asyncio.sleep(0.02)
@@ -231,10 +231,10 @@ async def test_the_queue_is_bounded_and_who_leaves_it_makes_room(monkeypatch: py
         callers = [call(upstream, message(b"%d" % each)) for each in range(6)]
         await there.arrivals(1)
         crowded = call(upstream)
-        assert crowded.status == CROWDED
+        assert crowded.status == CROWDED.status
         callers.pop(3).cancel()
         callers.append(call(upstream, message(b"new")))
-        assert call(upstream).status == CROWDED
+        assert call(upstream).status == CROWDED.status
         assert waiting(upstream) == 5
         for _ in callers:
             answer.step.release()

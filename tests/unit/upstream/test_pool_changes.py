@@ -94,7 +94,7 @@ async def test_a_resolver_that_fails_is_asked_again_and_changes_nothing(monkeypa
         monkeypatch.setattr(resolver, "resolve", resolve)
         with capture_logs() as events:
             async with upstream_to("shop.internal:443") as upstream:
-                assert await call(upstream).end() == UNREACHABLE
+                assert await call(upstream).end() == UNREACHABLE.status
                 assert upstream.problem == "Name or service not known"
                 async with asyncio.timeout(2):
                     while await call(upstream).end() != OK:
@@ -114,7 +114,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("server_name", "status"), [("backend.test", OK), ("localhost", UNREACHABLE), (None, UNREACHABLE)]
+    ("server_name", "status"), [("backend.test", OK), ("localhost", UNREACHABLE.status), (None, UNREACHABLE.status)]
 )
 async def test_the_name_of_a_backend_behind_a_unix_socket_is_checked(
     files: Papers, server_name: str | None, status: Status

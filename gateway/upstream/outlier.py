@@ -1,8 +1,8 @@
 """Addresses that fail again and again are left alone for a while (passive health checks; the shape is of gRFC A50).
 
 Rules
-- Counted in a row: UNAVAILABLE, a stream that the backend broke or refused, a lost connection that had calls. The last is one
-  failure however many calls it had, for it is one event. A status of the application is a success.
+- Counted in a row: UNAVAILABLE, a stream that the backend broke or refused, a lost connection that had calls. The last
+  is one failure however many calls it had, for it is one event. A status of the application is a success.
 - A deadline that passes is no failure: callers choose them, and could shut a good backend out.
 - At most half of an upstream's addresses are ejected at once: when more than that fail, the fault is elsewhere.
 - An ejected address gets no new call; those that it has go on. Each time it is ejected longer, up to `MOST` times

@@ -7,7 +7,8 @@ A call takes one way through, and its reply the same way back:
     protocol/   the wire, pure: frames, base64 text, metadata, timeouts, trailers, statuses, content types, compression
     permit.py   what the gate decides: Permit, Refusal, Subject
     request.py  a request that is not known to be a call yet, and plain HTTP answers
-    peer.py     who is at the other end of a connection; standstill.py whether something moves that has to
+    peer.py     who is at the other end of a connection; standstill.py whether something moves that has to;
+                seldom.py when to tell of what happens again and again
     http2/      one HTTP/2 connection, either end of it, over libnghttp2
     tasks.py    tasks that run as long as the gateway does
     ends.py     what a call acts on: its two ends, the gate, what all calls share
@@ -30,6 +31,6 @@ A call takes one way through, and its reply the same way back:
     supervisor.py  several workers (worker.py), which it gives an order (order.py) and asks over a line (control.py)
 
 Imports point downwards only: cli, run, app, then generation, then check, reload and envoy, then front, upstream,
-observe and demo, then policy, call, ends, then permit, request, http2 and tasks, then peer and standstill, then
+observe and demo, then policy, call, ends, then permit, request, http2 and tasks, then peer, seldom and standstill, then
 protocol (import-linter in pyproject.toml keeps it so).
 """

@@ -6,6 +6,7 @@ import structlog
 
 from gateway.call import Call
 from gateway.protocol.status import Status
+from gateway.seldom import Seldom
 
 log = structlog.get_logger("gateway.front")
 
@@ -18,6 +19,7 @@ class Census:
         self.draining = False
         self.calls: set[Call] = set()
         self.max_connections = max_connections
+        self._refused = Seldom()
         self._empty: asyncio.Future[None] | None = None
 
     def connected(self) -> bool:
@@ -25,7 +27,8 @@ class Census:
         self.connections += 1
         if self.connections <= self.max_connections:
             return True
-        log.warning("connection_refused", reason="max_connections")
+        if connections := self._refused.count():
+            log.warning("connection_refused", reason="max_connections", connections=connections)
         return False
 
     def disconnected(self) -> None:

@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
+from gateway.seldom import Seldom
+
 TIMEOUT = 2.0  # seconds, from the name look-up to the last byte
 MAX_BODY = 256 * 1024
-WARN_EVERY = 60.0  # seconds
 
 log = structlog.get_logger("gateway.policy")
 
@@ -117,19 +118,13 @@ def _is_loopback(host: str) -> bool:
 
 
 class FailureLog:
-    """Warnings about one thing that fails again and again: the first at once, then one a minute with their number."""
+    """Warnings about one thing that fails again and again."""
 
     def __init__(self, event: str, clock: Callable[[], float] = time.monotonic, **fields: str) -> None:
         self._event = event
         self._fields = fields
-        self._clock = clock
-        self._quiet_until = float("-inf")
-        self._failures = 0
+        self._seldom = Seldom(clock)
 
     def add(self, reason: str) -> None:
-        self._failures += 1
-        now = self._clock()
-        if now >= self._quiet_until:
-            log.warning(self._event, reason=reason, failures=self._failures, **self._fields)
-            self._quiet_until = now + WARN_EVERY
-            self._failures = 0
+        if failures := self._seldom.count():
+            log.warning(self._event, reason=reason, failures=failures, **self._fields)

@@ -3,7 +3,6 @@
 Rule: an upstream stream opens only with a `Permit` (gateway/permit.py), and dials exactly the path that was permitted.
 """
 
-import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -13,6 +12,7 @@ import structlog
 from gateway.ends import Reply, UpstreamRequest, UpstreamStream
 from gateway.permit import Permit, Refusal
 from gateway.protocol.status import Code, Status
+from gateway.seldom import Seldom
 from gateway.upstream.call_bound import CallBound
 from gateway.upstream.credentials import Credentials
 
@@ -20,7 +20,6 @@ log = structlog.get_logger("gateway.upstream")
 
 NO_ROUTE = Refusal(Status(Code.UNIMPLEMENTED, "no such method"), "no_upstream")
 FULL = Refusal(Status(Code.UNAVAILABLE, "too many calls at once for this backend"), "upstream_full")
-TELL_AGAIN = 60.0  # seconds after which the log says once more that an upstream is full
 HEALTH_SERVICE = "grpc.health.v1.Health"
 REACHABLE_TIMEOUT = 2.0  # seconds for `reachable`
 
@@ -66,7 +65,7 @@ class Upstreams:
         self.by_name = dict(upstreams)
         self._services = dict(services)
         self._alone = len(self.by_name) == 1
-        self._told: dict[str, float] = {}  # when the log said that an upstream is full
+        self._full = {name: Seldom() for name in self.by_name}
         self._find = lru_cache(maxsize=4096)(self._look_up)
 
     def routed(self, path: bytes) -> bool:
@@ -87,9 +86,7 @@ class Upstreams:
         return upstream.open(permit, request, reply)
 
     def _tell_full(self, upstream: Upstream) -> None:
-        now = time.monotonic()
-        if now - self._told.get(upstream.name, -TELL_AGAIN) >= TELL_AGAIN:
-            self._told[upstream.name] = now
+        if self._full[upstream.name].count():
             log.warning("upstream_full", upstream=upstream.name, calls=upstream.calls)
 
     def _look_up(self, path: bytes) -> Upstream | None:

@@ -4,8 +4,14 @@ Rule: a start judges with the same functions, so that what `check` finds fine st
 """
 
 import asyncio
+import ipaddress
+import re
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway.front.listener import tls_context
 from gateway.observe.tracing import tracing_problems
@@ -17,7 +23,10 @@ from gateway.settings.problem import Key
 from gateway.upstream.credentials import client_context, load_credentials
 from gateway.upstream.factory import make_channels, make_upstream, uses_h2
 from gateway.upstream.reflection import ReflectionError, reflect
-from gateway.upstream.tls import CertificateError, load_identity, load_trust
+from gateway.upstream.tls import CertificateError, Identity, load_identity, load_trust
+
+_HOST = re.compile(r"(\*\.)?[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*")
+_SERVERS = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
 
 def run(settings: Settings, *, offline: bool) -> list[Problem]:
@@ -25,6 +34,8 @@ def run(settings: Settings, *, offline: bool) -> list[Problem]:
     problems = [*tracing_problems(settings), *certificate_problems(settings), *descriptor_file_problems(settings)]
     if not offline:
         problems += asyncio.run(_online_problems(settings, [] if problems else list(settings.upstreams)))
+    elif any(isinstance(issuer.jwks, Path) for issuer in settings.auth.issuers):
+        problems += asyncio.run(_key_problems(settings, offline=True))
     return problems
 
 
@@ -35,7 +46,9 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
             continue
         key: Key = ("listeners", index, "tls")
         try:
-            load_identity(tls.certificate, tls.private_key)
+            identity = load_identity(tls.certificate, tls.private_key)
+            for misfit in misfits(tls.certificate, identity):
+                yield settings.problem((*key, misfit.field), misfit.message, misfit.hint)
             if tls.client_ca is not None:
                 load_trust("client_ca", tls.client_ca)
             tls_context(tls, http2=listener.http2)
@@ -50,6 +63,42 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
                 client_context(credentials, upstream.tls)
         except CertificateError as error:
             yield settings.problem(("upstreams", name, "tls", error.field), error.message, error.hint)
+
+
+def misfits(path: Path, identity: Identity) -> Iterator[CertificateError]:
+    """Why no browser takes a certificate for a server's: it looks for the host among the SANs, never in the CN (RFC
+    9110, section 4.3.4), and for serverAuth where there is an extendedKeyUsage (RFC 5280, section 4.2.1.12).
+    """
+    leaf = x509.load_pem_x509_certificate(identity.certificate)
+    try:
+        extensions = [extension.value for extension in leaf.extensions]
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return  # OpenSSL judges what cannot be read
+    names = [name for one in extensions if isinstance(one, x509.SubjectAlternativeName) for name in one]
+    usages = [usage for one in extensions if isinstance(one, x509.ExtendedKeyUsage) for usage in one]
+    if not any(isinstance(name, x509.DNSName | x509.IPAddress) for name in names):
+        yield CertificateError(
+            "certificate",
+            f"{path} names no host as SAN, so no browser takes it: its CN does not count",
+            f"issue it anew, as openssl req -addext subjectAltName={_san(leaf)} does; "
+            "openssl x509 -req needs -copy_extensions copy",
+        )
+    if usages and _SERVERS.isdisjoint(usages):
+        yield CertificateError(
+            "certificate",
+            f"{path} is not for servers: its extendedKeyUsage lacks serverAuth",
+            "issue it anew with extendedKeyUsage serverAuth, or without any; is it the certificate of a client?",
+        )
+
+
+def _san(leaf: x509.Certificate) -> str:
+    """The SAN that the CN is meant as, as openssl writes it."""
+    names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    name = str(names[0].value) if names else ""
+    try:
+        return f"IP:{ipaddress.ip_address(name)}"
+    except ValueError:
+        return f"DNS:{name}" if _HOST.fullmatch(name) else "DNS:HOST"
 
 
 def descriptor_file_problems(settings: Settings) -> list[Problem]:
@@ -80,13 +129,15 @@ def rule_problems(settings: Settings, known: Catalog) -> Iterator[Problem]:
 
 
 def key_problems(settings: Settings, tokens: TokenVerifier) -> Iterator[Problem]:
-    """Issuers whose keys have not come; `tokens` has been started."""
+    """Issuers of `tokens`, which has been started, whose keys have not come."""
     for index, issuer in enumerate(settings.auth.issuers):
-        keys = tokens.key_sets[issuer.issuer]
-        if not keys.ready:
-            hint = "is the issuer up, and its address right, to the last slash?"
+        keys = tokens.key_sets.get(issuer.issuer)
+        if keys is not None and not keys.ready:
+            message, hint = "no keys came", "is the issuer up, and its address right, to the last slash?"
+            if isinstance(issuer.jwks, Path):
+                message, hint = f"no keys in {issuer.jwks}", 'it must be a key set, {"keys": [...]} (RFC 7517)'
             reason = f": {keys.problem}" if keys.problem else ""
-            yield settings.problem(("auth", "issuers", index, "jwks"), f"no keys came{reason}", hint)
+            yield settings.problem(("auth", "issuers", index, "jwks"), message + reason, hint)
 
 
 async def reflected_catalog(settings: Settings) -> Catalog:
@@ -114,8 +165,10 @@ async def _rate_problems(settings: Settings) -> list[Problem]:
     return [settings.problem(("limits", "rate_storage"), f"calls cannot be counted at {problem}", hint)]
 
 
-async def _key_problems(settings: Settings) -> list[Problem]:
-    tokens = TokenVerifier(settings.auth)
+async def _key_problems(settings: Settings, *, offline: bool = False) -> list[Problem]:
+    """Offline, of key sets in files."""
+    issuers = [issuer for issuer in settings.auth.issuers if isinstance(issuer.jwks, Path) or not offline]
+    tokens = TokenVerifier(settings.auth.model_copy(update={"issuers": tuple(issuers)}))
     await tokens.start()
     try:
         return list(key_problems(settings, tokens))

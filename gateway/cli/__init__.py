@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from gateway.cli.base import FINE, INTERRUPTED, NOT_STARTED, PROGRAM, REFUSED, USAGE, NotStarted, say
+from gateway.cli.base import FINE, INTERRUPTED, NOT_STARTED, PROGRAM, REFUSED, USAGE, Misused, NotStarted, say
 from gateway.cli.configuration import check, envoy, schema
 from gateway.cli.running import demo, dev, serve, worker
 
@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return USAGE
     except click.UsageError as error:
-        say(f"{error.format_message()} (hint: {error.ctx.command_path if error.ctx else PROGRAM} --help)")
+        help_for = error.ctx.command_path if error.ctx else PROGRAM
+        say(f"{error.format_message()} (hint: {error.hint if isinstance(error, Misused) else f'{help_for} --help'})")
         return USAGE
     except NotStarted as error:
         say(error.message)

@@ -1,19 +1,31 @@
 """What all commands share: options, and how each way of ending becomes one line and an exit code."""
 
 import contextlib
+import shlex
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
 if TYPE_CHECKING:
     from gateway.settings import Problem
 
+P = ParamSpec("P")
+
 PROGRAM = "grpcweb-gateway"
 DEFAULT_FILE = Path("gateway.yaml")
 FINE, REFUSED, USAGE, NOT_STARTED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Misused(click.UsageError):
+    """Wrong usage of which it is known what was meant."""
+
+    def __init__(self, message: str, hint: str, ctx: click.Context) -> None:
+        super().__init__(message, ctx)
+        self.hint = hint
 
 
 class NotStarted(click.ClickException):
@@ -26,14 +38,26 @@ def _configuration(ctx: click.Context, _parameter: click.Parameter, given: Path 
     return given or DEFAULT_FILE
 
 
-config_option = click.option(
-    "-c",
-    "--config",
-    type=click.Path(path_type=Path),
-    envvar="GATEWAY_CONFIG",
-    callback=_configuration,
-    help="The configuration.  [default: $GATEWAY_CONFIG, or ./gateway.yaml]",
-)
+def _stray(ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> None:
+    if given:
+        hint = f"{ctx.command_path} -c {shlex.quote(given[0])}"
+        raise Misused(f"unexpected {' '.join(given)}: a configuration is named with -c", hint, ctx)
+
+
+def config_option(command: Callable[P, None]) -> Callable[P, None]:
+    """`-c FILE`, and a word to those who leave out the -c."""
+    option = click.option(
+        "-c",
+        "--config",
+        type=click.Path(readable=False, path_type=Path),  # reading it tells more
+        envvar="GATEWAY_CONFIG",
+        callback=_configuration,
+        help="The configuration.  [default: $GATEWAY_CONFIG, or ./gateway.yaml]",
+    )
+    stray = click.argument("stray", nargs=-1, metavar="", expose_value=False, is_eager=True, callback=_stray)
+    return option(stray(command))
+
+
 debug_option = click.option("--debug", is_flag=True, help="Show tracebacks, and log everything.")
 PORT = click.IntRange(0, 65535)
 
@@ -68,6 +92,22 @@ def starting(debug: bool) -> Iterator[None]:
     except StartError as error:
         _trace(debug)
         raise NotStarted(str(error)) from None
+
+
+@contextlib.contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Problems with keys that nobody wrote are told of the options that stand for them, inside `starting`."""
+    from gateway.errors import StartError
+    from gateway.settings import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
+        problems = [replace(problem, key=options.get(problem.key, problem.key)) for problem in error.problems]
+        raise SettingsError(problems) from error
+    except StartError as error:
+        key, colon, reason = str(error).partition(": ")
+        raise StartError(f"{options.get(key, key)}{colon}{reason}") from error
 
 
 def _trace(debug: bool) -> None:

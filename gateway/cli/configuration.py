@@ -29,7 +29,7 @@ def check(config: Path, offline: bool, debug: bool) -> None:
         if problems:
             click.echo(f"{config}: {len(problems)} problem{'s' if len(problems) > 1 else ''}", err=True)
             raise click.exceptions.Exit(REFUSED)
-        click.echo(f"{config}: fine")
+    click.echo(f"{config}: fine")
 
 
 def _problems_of(config: Path, *, offline: bool) -> "list[Problem]":

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.base import PORT, answering, config_option, debug_option, starting
+from gateway.cli.base import PORT, answering, config_option, debug_option, naming_options, starting
+from gateway.cli.target import read_target
+
+# What stands for keys of a configuration in commands that read no file.
+OF_DEMO = {"listeners[0].bind": "--http-port", "listeners[1].bind": "--https-port"}
+OF_DEV = {
+    "listeners[0].bind": "--port",
+    "upstreams.dev.tls.ca": "--ca",
+    "upstreams.dev.tls.certificate": "--cert",
+    "upstreams.dev.tls.private_key": "--key",
+}
 
 
 @click.command()
@@ -54,7 +64,7 @@ def demo(*, http_port: int, https_port: int, issuer_port: int, envoy: bool, envo
 
     With an mTLS backend, an OAuth2 issuer and a page that calls.
     """
-    with answering(debug), starting(debug):
+    with answering(debug), starting(debug), naming_options(OF_DEMO):
         from gateway import run
 
         run.demo(http_port, https_port, issuer_port, envoy_port=envoy_port if envoy else None, debug=debug)
@@ -69,27 +79,26 @@ def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) 
     return host
 
 
-def _target(_ctx: click.Context, _parameter: click.Parameter, text: str) -> str:
-    from gateway.settings.address import parse_address
+def _server_name(_ctx: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
+    from gateway.settings.target import is_server_name
 
-    try:
-        return str(parse_address(text, lowest_port=1))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
+    if name is not None and not is_server_name(name):
+        raise click.BadParameter("must be a host name, without scheme or port")
+    return name
 
 
 PEM = click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True, path_type=Path)
 
 
 @click.command()
-@click.argument("target", metavar="HOST:PORT", callback=_target)
+@click.argument("target", metavar="HOST:PORT", callback=read_target)
 @click.option("--port", type=PORT, metavar="PORT", default=8080, help="Where browsers call, on this machine only.")
 @click.option("--host", default="127.0.0.1", hidden=True, expose_value=False, callback=_loopback_only)
 @click.option("--plaintext/--tls", default=None, help="How to speak to the backend.  [default: --plaintext]")
 @click.option("--ca", type=PEM, help="PEM: who signs the backend's certificate (means --tls).")
 @click.option("--cert", type=PEM, help="PEM: a client certificate (means --tls).")
 @click.option("--key", type=PEM, help="PEM: its private key.")
-@click.option("--server-name", help="The name in the backend's certificate (means --tls).")
+@click.option("--server-name", callback=_server_name, help="The name in the backend's certificate (means --tls).")
 @debug_option
 @click.pass_context
 def dev(
@@ -113,7 +122,7 @@ def dev(
         ctx.fail(f"{wants_tls[0]} needs TLS: remove --plaintext")
     if (cert is None) != (key is None):
         ctx.fail("--cert and --key go together")
-    with answering(debug), starting(debug):
+    with answering(debug), starting(debug), naming_options(OF_DEV):
         from gateway import run
 
         run.dev(

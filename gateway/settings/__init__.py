@@ -2,7 +2,7 @@
 
 Rule: the models mirror the file. An attribute is a key, durations are seconds, sizes bytes, paths absolute.
 
-    document.py     YAML -> plain values and the line of every key
+    document.py     YAML -> plain values and the line of every key; syntax.py what is no YAML
     environment.py  ${NAME} and ${NAME:-default}
     kind.py         kinds of value; address, algorithm, file, header, method, origin, quantity, rate, target, url: their
                     grammars

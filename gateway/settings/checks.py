@@ -7,6 +7,7 @@ the clear unless it is asked for by name.
 from collections.abc import Iterator
 from math import ceil, floor
 
+from gateway.settings.address import Address
 from gateway.settings.listener import Listener
 from gateway.settings.problem import Finding, Key, spell
 from gateway.settings.quantity import format_duration
@@ -16,6 +17,7 @@ from gateway.settings.target import needs_grpcio
 from gateway.settings.upstream import Upstream
 
 SHORTEST_WINDOW, LONGEST_WINDOW = 0.1, 86400.0  # seconds that a burst is worth: between a clock's grain and a day
+ADMIN: Key = ("admin", "bind")
 TOKENS = (("auth", "issuers"), ("auth", "introspection"))
 
 
@@ -59,16 +61,20 @@ def _listener(key: Key, listener: Listener) -> Iterator[Finding]:
 
 
 def _binds(settings: Settings) -> Iterator[Finding]:
-    binds = [(("listeners", index, "bind"), listener.bind) for index, listener in enumerate(settings.listeners)]
-    everyone: list[tuple[Key, object]] = [*binds]
+    binds: list[tuple[Key, Address]] = [
+        (("listeners", index, "bind"), listener.bind) for index, listener in enumerate(settings.listeners)
+    ]
     if settings.admin is not None:
-        everyone.append((("admin", "bind"), settings.admin.bind))
-    first: dict[str, Key] = {}
-    for key, bind in everyone:
-        text = str(bind)
-        if text in first and not text.endswith(":0"):
-            yield Finding(key, f"{text} is taken by {spell(first[text])}", "choose another port", (key, first[text]))
-        first.setdefault(text, key)
+        written = "bind" in settings.admin.model_fields_set
+        # Where nobody wrote it, it is the listener's line that has to be shown.
+        binds.insert(len(binds) if written else 0, (ADMIN, settings.admin.bind))
+    for number, (key, bind) in enumerate(binds):
+        for earlier, taken in binds[:number]:
+            if bind.overlaps(taken):
+                whose = spell(earlier) if bind == taken else f"{spell(earlier)}, {taken}"
+                hint = "choose another port" + (", or write another for admin.bind" if earlier == ADMIN else "")
+                yield Finding(key, f"{bind} is taken by {whose}", hint, (key, earlier))
+                break
 
 
 def _cors(settings: Settings) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import yaml
 from yaml.reader import ReaderError
 
+from gateway.settings import syntax
 from gateway.settings.problem import Finding, Key, Places, Problem, SettingsError
 
 EMPTY_HINT = "start from gateway.example.yaml, or try grpcweb-gateway demo"
@@ -57,10 +58,11 @@ def read(text: str, file: str) -> Document:
             raise SettingsError([Problem("", _line(node), "must be a mapping (key: value)", hint, file)])
         return _Reader(loader, file).read(node)
     except yaml.MarkedYAMLError as error:
-        raise SettingsError([_syntax(error, file)]) from None
+        raise SettingsError([syntax.explain(error, text, file)]) from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SettingsError([Problem("", line, "not valid YAML: holds a control character", None, file)]) from None
+        reason = "not valid YAML: holds a control character"
+        raise SettingsError([Problem("", line, reason, "remove it, or save the file as UTF-8", file)]) from None
     except RecursionError:
         raise SettingsError([Problem("", None, "nested too deeply", None, file)]) from None
 
@@ -144,16 +146,3 @@ class _Reader:
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
-
-
-def _syntax(error: yaml.MarkedYAMLError, file: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    reason = error.problem or error.context or "unreadable"
-    hint = None
-    if "'\\t'" in reason:
-        hint = "indent with spaces, not tabs"
-    elif "mapping values are not allowed" in reason:
-        hint = "look at the indentation, or put a value that holds ': ' in quotes"
-    elif "expected a single document" in (error.context or ""):
-        reason, hint = "two documents in one file", "remove the line ---"
-    return Problem("", mark.line + 1 if mark else None, f"not valid YAML: {reason}", hint, file)

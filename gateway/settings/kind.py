@@ -6,6 +6,7 @@ Values that Python code gives to the models are taken in their own type (seconds
 only a value from a file, known by the `Source` in the validation context, has to be written as people write it.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,12 @@ class Text(Kind):
         if not text:
             refuse("must not be empty")
         return self.read_text(text, source)
+
+    def refuse_type(self, value: object, /) -> NoReturn:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.pattern and is_number and not re.search(self.pattern, str(value)):
+            self.read_text(str(value), Source(Path.cwd()))  # says what it must be: quotes alone would not do
+        super().refuse_type(value)
 
     def shape(self) -> JsonSchema:
         shape: JsonSchema = {"type": ["string", "null"] if self.none else "string"}

@@ -21,6 +21,10 @@ from gateway.settings.problem import Finding, Key, Problem, SettingsError
 from gateway.settings.root import Settings
 from gateway.settings.translate import EMPTY, explain
 
+UNREADABLE_HINTS: Mapping[type[OSError], str] = {
+    IsADirectoryError: "name a file in it",
+    PermissionError: "let the user that runs this read it",
+}
 EXAMPLE_HINT = "write one after gateway.example.yaml, or name another with -c"
 
 # What stands for the value of a required key that is bad, so that the rest can be judged. Nothing ever runs with these.
@@ -46,13 +50,17 @@ STAND_INS: Mapping[str, object] = {
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """Reads a file. Raises SettingsError with every problem; nothing of a bad file is used."""
     try:
-        text = path.read_bytes().decode()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise SettingsError([Problem("", None, f"no such file: {path}", EXAMPLE_HINT)]) from None
-    except UnicodeDecodeError:
-        raise SettingsError([Problem("", None, f"not a text file in UTF-8: {path}")]) from None
     except OSError as error:
-        raise SettingsError([Problem("", None, f"cannot read {path}: {error.strerror}")]) from None
+        hint = UNREADABLE_HINTS.get(type(error))
+        raise SettingsError([Problem("", None, f"cannot read {path}: {error.strerror}", hint)]) from None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError([Problem("", line, "not a text in UTF-8", "save the file as UTF-8", str(path))]) from None
     return parse(text, path.absolute().parent, environ, str(path))
 
 

@@ -44,6 +44,8 @@ def read_origin(text: str, _source: Source) -> str:
 
 def _split(authority: str, text: str) -> tuple[str, str]:
     match = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?", authority)
+    if match is None and re.search(r":[^:\]]*\*", authority):
+        refuse(f"the port must be a number: {text}", "name each port that is meant")
     if match is None or not match[1]:
         refuse(f"has no valid host: {text}")
     port = match[2] or ""

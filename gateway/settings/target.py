@@ -42,10 +42,14 @@ def needs_grpcio(target: str) -> bool:
 
 
 def read_server_name(text: str, _source: Source) -> str:
-    """A host name or IP address, without a port."""
-    if not _SERVER_NAME.fullmatch(text) or not all(0 < len(label) < 64 for label in text.split(".")):
+    if not is_server_name(text):
         refuse(f"must be a host name, without scheme or port: {text}")
     return text
+
+
+def is_server_name(text: str) -> bool:
+    """A host name or IP address, without a port."""
+    return bool(_SERVER_NAME.fullmatch(text)) and all(0 < len(label) < 64 for label in text.split("."))
 
 
 def _unix(rest: str, source: Source) -> str:

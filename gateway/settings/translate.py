@@ -5,6 +5,7 @@ Rule: no message repeats a value, except those of `kind.refuse`, which know that
 
 import difflib
 from collections.abc import Mapping
+from typing import get_args
 
 from pydantic_core import ErrorDetails
 
@@ -36,17 +37,32 @@ def explain(details: ErrorDetails) -> Finding:
     if kind == "literal_error":
         return Finding(key, f"must be {context['expected']}")
     message, hint = MESSAGES.get(kind, (details["msg"].replace("Input should be", "must be"), None))
-    if details["input"] is None and kind.endswith("_type"):
-        hint = "give it a value, or remove the key"
-    return Finding(key, message, hint)
+    return Finding(key, message, _suggest_value(key, kind, details["input"]) or hint)
+
+
+def _suggest_value(key: Key, kind: str, given: object) -> str | None:
+    """For a value of another type than `kind` says."""
+    around, section = section_at(key[:-1]), section_at(key)
+    field = around.model_fields.get(str(key[-1])) if around and key else None
+    if given is None and kind.endswith("_type"):
+        return None if field and field.is_required() else "give it a value, or remove the key"
+    if kind != "model_type" or section is None:
+        return None
+    if given is False and field and type(None) in get_args(field.annotation):
+        return "write null for none"
+    if isinstance(given, str) and given.partition(":")[0] in section.model_fields:
+        return "write a space after the colon"
+    return f"its keys: {', '.join(section.model_fields)}"
 
 
 def _suggest_key(key: Key) -> str | None:
     name = str(key[-1])
     section = section_at(key[:-1])
     known = list(section.model_fields) if section else []
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, 1)
-    if close:
+    spelled = name.lower().replace("-", "_")
+    close = difflib.get_close_matches(spelled, known, 1)
+    close = close or [one for one in known if spelled in one.split("_") or one.startswith(spelled)]
+    if len(close) == 1:
         return f"did you mean {close[0]}?"
     places = places_of(name)
     if places:

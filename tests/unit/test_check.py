@@ -1,17 +1,32 @@
 """What `check` finds before a start: here, what only the library that will use a file can say of it."""
 
+import ipaddress
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway import check
-from gateway.settings import Settings, parse
+from gateway.app import Gateway
+from gateway.settings import Settings, SettingsError, parse
 from tests.support.backend_http2 import Papers, papers
 from tests.support.certificates import leaf, write_pair
+from tests.support.tokens import ec_key, jwk, jwks
 
+DNS = x509.DNSName("app.example.com")
+CLIENT, SERVER, ANY = (
+    ExtendedKeyUsageOID.CLIENT_AUTH,
+    ExtendedKeyUsageOID.SERVER_AUTH,
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+)
+UNREADABLE = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"no DER")
 AUTO, RESOLVED_BY_GRPCIO = "127.0.0.1:1", "xds:///shop"
 
 
@@ -57,3 +72,119 @@ def test_files_that_nobody_can_use_are_found_for_both(weak: Papers, tmp_path: Pa
     settings = settings_for(weak, tmp_path, transport=transport, targets=[AUTO])
     (problem,) = check.certificate_problems(settings)
     assert problem.key == "upstreams.shop.tls.private_key"
+
+
+# -- what a listener shows -------------------------------------------------------------------------------------------
+
+
+def shown(folder: Path, *extensions: x509.ExtensionType, name: str = "app.example.com") -> Settings:
+    """A listener with a certificate of its own signing."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    write_pair(folder, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), key, stem="server")
+    text = """
+listeners:
+  - bind: 127.0.0.1:0
+    tls:
+      private_key: server.key
+      certificate: server.pem
+admin: null
+upstreams: {shop: {services: ['*'], targets: ['127.0.0.1:1'], tls: {}}}
+"""
+    return parse(text, folder)
+
+
+def told(settings: Settings) -> list[str]:
+    return [str(problem) for problem in check.certificate_problems(settings)]
+
+
+def without_san(folder: Path, san: str) -> str:
+    return (
+        f"gateway.yaml:6: listeners[0].tls.certificate: {folder}/server.pem names no host as SAN, so no browser takes "
+        f"it: its CN does not count (hint: issue it anew, as openssl req -addext subjectAltName={san} does; "
+        "openssl x509 -req needs -copy_extensions copy)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "san"),
+    [
+        ("app.example.com", "DNS:app.example.com"),
+        ("*.example.com", "DNS:*.example.com"),
+        ("192.0.2.1", "IP:192.0.2.1"),
+        ("My gateway", "DNS:HOST"),
+        ("", "DNS:HOST"),
+    ],
+)
+def test_a_certificate_without_a_host_is_for_no_browser(tmp_path: Path, name: str, san: str) -> None:
+    assert told(shown(tmp_path, name=name)) == [without_san(tmp_path, san)]
+    mail = x509.SubjectAlternativeName([x509.RFC822Name("a@example.com"), x509.DirectoryName(x509.Name([]))])
+    assert told(shown(tmp_path, mail, name=name)) == [without_san(tmp_path, san)]
+
+
+@pytest.mark.parametrize("host", [DNS, x509.IPAddress(ipaddress.ip_address("::1"))])
+@pytest.mark.parametrize("usages", [[], [SERVER], [CLIENT, SERVER], [ANY]])
+def test_certificates_that_browsers_take(
+    tmp_path: Path, host: x509.GeneralName, usages: list[x509.ObjectIdentifier]
+) -> None:
+    extended = [x509.ExtendedKeyUsage(usages)] if usages else []
+    assert told(shown(tmp_path, x509.SubjectAlternativeName([host]), *extended)) == []
+
+
+def test_a_certificate_of_a_client_is_not_for_servers(tmp_path: Path) -> None:
+    not_for_servers = (
+        f"gateway.yaml:6: listeners[0].tls.certificate: {tmp_path}/server.pem is not for servers: its "
+        "extendedKeyUsage lacks serverAuth (hint: issue it anew with extendedKeyUsage serverAuth, or without any; "
+        "is it the certificate of a client?)"
+    )
+    client = x509.ExtendedKeyUsage([CLIENT])
+    assert told(shown(tmp_path, x509.SubjectAlternativeName([DNS]), client)) == [not_for_servers]
+    assert told(shown(tmp_path, client)) == [without_san(tmp_path, "DNS:app.example.com"), not_for_servers]
+
+
+def test_openssl_judges_extensions_that_cannot_be_read(tmp_path: Path) -> None:
+    (problem,) = told(shown(tmp_path, UNREADABLE))
+    assert "OpenSSL refuses it" in problem
+
+
+async def test_a_start_finds_what_check_does(tmp_path: Path) -> None:
+    gateway = Gateway(shown(tmp_path))
+    try:
+        with pytest.raises(SettingsError, match="names no host as SAN"):
+            await gateway.start()
+    finally:
+        await gateway.stop()
+
+
+# -- keys in files ---------------------------------------------------------------------------------------------------
+
+
+def with_key_set(folder: Path, document: bytes) -> Settings:
+    """The second of two issuers has its keys in a file."""
+    (folder / "keys.json").write_bytes(document)
+    issuers = [
+        {"issuer": "https://never.invalid/", "audiences": ["a"]},
+        {"issuer": "https://login.example.com/", "audiences": ["a"], "jwks": "keys.json"},
+    ]
+    configuration = {
+        "listeners": [{"bind": "127.0.0.1:0"}],
+        "auth": {"issuers": issuers},
+        "upstreams": {"shop": {"services": ["*"], "targets": [AUTO], "tls": {}}},
+    }
+    return parse(json.dumps(configuration), folder)
+
+
+@pytest.mark.parametrize("document", [b"", b'{"keys":', b"[]", b'{"keys": []}'])
+def test_a_key_set_in_a_file_is_judged_offline_too(tmp_path: Path, document: bytes) -> None:
+    (problem,) = check.run(with_key_set(tmp_path, document), offline=True)
+    assert problem.key == "auth.issuers[1].jwks"
+    assert problem.message.startswith(f"no keys in {tmp_path}/keys.json: ")
+    assert problem.hint == 'it must be a key set, {"keys": [...]} (RFC 7517)'
+
+
+def test_a_good_key_set_is_fine_and_no_issuer_is_asked_offline(tmp_path: Path) -> None:
+    assert check.run(with_key_set(tmp_path, jwks(jwk(ec_key("a"), "a"))), offline=True) == []

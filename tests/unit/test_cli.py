@@ -113,7 +113,6 @@ def test_as_a_module(tmp_path: Path) -> None:
         (["serve", "--prot", "1"], "No such option '--prot'."),
         (["serve", "--workers", "0"], "Invalid value for '--workers': 0 is not in the range 1<=x<=256."),
         (["serve"], "no configuration: name one with -c FILE, there is no ./gateway.yaml"),
-        (["check", "-c", "x.yaml", "y.yaml"], "Got unexpected extra argument (y.yaml)"),
         (["demo", "--http-port", "65536"], "Invalid value for '--http-port': 65536 is not in the range 0<=x<=65535."),
         (["demo", "--http-port", "http"], "Invalid value for '--http-port': 'http' is not a valid integer range."),
         (["demo", "--envoy-port", "x"], "Invalid value for '--envoy-port': 'x' is not a valid integer range."),
@@ -124,7 +123,12 @@ def test_as_a_module(tmp_path: Path) -> None:
             "--validate looks for files where Envoy will: leave out --base",
         ),
         (["dev"], "Missing argument 'HOST:PORT'."),
-        (["dev", "localhost"], "Invalid value for 'HOST:PORT': must be HOST:PORT or [V6]:PORT, like localhost:8080"),
+        (["dev", "localhost:70000"], "Invalid value for 'HOST:PORT': port '70000' is not a number from 1 to 65535"),
+        (["dev", "http://a:b"], "Invalid value for 'HOST:PORT': must be HOST:PORT or [V6]:PORT, not a URL"),
+        (
+            ["dev", "a:1", "--server-name", "https://b"],
+            "Invalid value for '--server-name': must be a host name, without scheme or port",
+        ),
         (["dev", "a:1", "--plaintext", "--server-name", "b"], "--server-name needs TLS: remove --plaintext"),
         (["dev", "a:1", "--cert", __file__], "--cert and --key go together"),
         (["dev", "a:1", "--ca", "none.pem"], "Invalid value for '--ca': File 'none.pem' does not exist."),
@@ -140,6 +144,94 @@ def test_wrong_usage(tmp_path: Path, arguments: list[str], error: str) -> None:
     assert answer.code == 2
     assert answer.out == ""
     assert answer.errors == [f"grpcweb-gateway: {error} (hint: grpcweb-gateway {arguments[0]} --help)"]
+
+
+PLAINTEXT = ", with --tls if the backend wants TLS"
+
+
+@pytest.mark.parametrize(
+    ("target", "scheme", "command"),
+    [
+        ("localhost", "", "localhost:50051" + PLAINTEXT),
+        ("50051", "", "localhost:50051" + PLAINTEXT),
+        (":50051", "", "localhost:50051" + PLAINTEXT),
+        ("localhost:50051/", "", "localhost:50051" + PLAINTEXT),
+        ("::1", "", "[::1]:50051" + PLAINTEXT),
+        ("::1:9090", "", "[::1]:9090" + PLAINTEXT),
+        ("http://localhost:50051", "http", "localhost:50051" + PLAINTEXT),
+        ("http://user:hunter2@localhost:9090/x?y#z", "http", "localhost:9090" + PLAINTEXT),
+        ("http://localhost", "http", "localhost:50051" + PLAINTEXT),
+        ("grpc://[::1]:9090", "grpc", "[::1]:9090" + PLAINTEXT),
+        ("dns:///shop.internal:50051", "dns", "shop.internal:50051" + PLAINTEXT),
+        ("https://localhost:50051", "https", "localhost:50051 --tls"),
+        ("HTTPS://shop.example.com/api", "https", "shop.example.com:443 --tls"),
+        ("grpcs://shop.example.com:50051", "grpcs", "shop.example.com:50051 --tls"),
+    ],
+)
+def test_whoever_writes_a_target_otherwise_is_shown_the_command(
+    target: str, scheme: str, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["dev", target]) == 2
+    instead = f", not {scheme}://" if scheme else ""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"grpcweb-gateway: HOST:PORT is expected{instead} (hint: grpcweb-gateway dev {command})"
+    ran = []
+    monkeypatch.setattr(run, "dev", lambda *given, **_options: ran.append(given))
+    assert cli.main(["dev", *command.removesuffix(PLAINTEXT).split()]) == 0
+    assert len(ran) == 1
+
+
+def test_a_target_that_only_a_configuration_can_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dev", "unix:/run/shop.sock"]) == 2
+    assert capsys.readouterr().err == (
+        'grpcweb-gateway: dev takes HOST:PORT only (hint: "serve" with a gateway.yaml takes unix: and xds: targets)\n'
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "envoy"])
+@pytest.mark.parametrize("option", [[], ["-c", "x.yaml"]])
+def test_a_configuration_without_its_option(
+    command: str, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, *option, "my files/y.yaml"]) == 2
+    assert capsys.readouterr().err == (
+        "grpcweb-gateway: unexpected my files/y.yaml: a configuration is named with -c "
+        f"(hint: grpcweb-gateway {command} -c 'my files/y.yaml')\n"
+    )
+
+
+@pytest.mark.parametrize(("option", "key"), [("--ca", "ca"), ("--cert", "certificate"), ("--key", "private_key")])
+def test_dev_tells_of_its_options_where_a_file_has_keys(
+    option: str, key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_given: object, **_options: object) -> None:
+        raise SettingsError([Problem(f"upstreams.dev.tls.{key}", None, "expired")])
+
+    monkeypatch.setattr(run, "dev", refused)
+    assert cli.main(["dev", "a:1"]) == 1
+    assert capsys.readouterr().err == f"grpcweb-gateway: {option}: expired\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "option"),
+    [
+        (["dev", "a:1"], "listeners[0].bind", "--port"),
+        (["demo"], "listeners[0].bind", "--http-port"),
+        (["demo"], "listeners[1].bind", "--https-port"),
+        (["demo"], "admin.bind", "admin.bind"),
+    ],
+)
+def test_an_address_in_use_is_told_of_its_option(
+    command: list[str], key: str, option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_given: object, **_options: object) -> None:
+        raise StartError(f"{key}: cannot listen on 127.0.0.1:1: it is in use by another process")
+
+    monkeypatch.setattr(run, command[0], refused)
+    assert cli.main(command) == 3
+    assert capsys.readouterr().err == (
+        f"grpcweb-gateway: {option}: cannot listen on 127.0.0.1:1: it is in use by another process\n"
+    )
 
 
 def test_an_option_without_its_value(tmp_path: Path) -> None:
@@ -227,7 +319,7 @@ def test_an_unknown_key(good: Path) -> None:
             None,
             f"grpcweb-gateway: no such file: x.yaml (hint: {EXAMPLE_HINT})",
         ),
-        (".", None, "grpcweb-gateway: cannot read .: Is a directory"),
+        (".", None, "grpcweb-gateway: cannot read .: Is a directory (hint: name a file in it)"),
         ("/proc/self/mem", None, "grpcweb-gateway: cannot read /proc/self/mem: Input/output error"),
         (
             "x.yaml",
@@ -252,6 +344,18 @@ def test_what_cannot_be_read_is_one_line(
     assert answer.code == 1
     assert answer.out == ""
     assert answer.errors == [error] + ([f"{name}: 1 problem"] if command == "check" else [])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that takes nothing")
+@pytest.mark.parametrize("command", [["check", "--offline"], ["envoy", "--offline"], ["schema"]])
+def test_what_nobody_takes_is_one_line(good: Path, command: list[str]) -> None:
+    arguments = [str(COMMAND), *command]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            arguments, cwd=good.parent, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "grpcweb-gateway: cannot write: No space left on device"
 
 
 def test_the_environment_may_name_the_configuration(good: Path) -> None:

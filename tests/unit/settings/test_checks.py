@@ -63,10 +63,60 @@ def test_a_client_ca_that_nobody_asks_about() -> None:
 
 
 def test_an_address_twice() -> None:
-    both = listeners({"bind": "127.0.0.1:9901"}, {"bind": "127.0.0.1:0"}, {"bind": "127.0.0.1:0"})
+    both = listeners({"bind": "127.0.0.1:1"}, {"bind": "127.0.0.1:0"}, {"bind": "127.0.0.1:0"}, {"bind": "127.0.0.1:1"})
     assert told(listeners=both) == [
-        "gateway.yaml: admin.bind: 127.0.0.1:9901 is taken by listeners[0].bind (hint: choose another port)"
+        "gateway.yaml:1: listeners[3].bind: 127.0.0.1:1 is taken by listeners[0].bind (hint: choose another port)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("0.0.0.0:1", "127.0.0.1:1"),
+        ("127.0.0.1:1", "0.0.0.0:1"),
+        ("[::]:1", "[::1]:1"),
+        ("localhost:1", "127.0.0.1:1"),
+        ("0.0.0.0:1", "localhost:1"),
+    ],
+)
+def test_every_address_takes_in_each(one: str, other: str) -> None:
+    both = listeners({"bind": one, "allow_plaintext": True}, {"bind": other, "allow_plaintext": True})
+    assert told(listeners=both) == [
+        f"gateway.yaml:1: listeners[1].bind: {other} is taken by listeners[0].bind, {one} (hint: choose another port)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("0.0.0.0:1", "[::]:1"),
+        ("0.0.0.0:1", "[::1]:1"),
+        ("[::]:1", "127.0.0.1:1"),
+        ("0.0.0.0:1", "127.0.0.1:2"),
+        ("0.0.0.0:0", "127.0.0.1:0"),
+        ("127.0.0.1:1", "127.0.0.2:1"),
+        ("0.0.0.0:1", "a.example:1"),
+    ],
+)
+def test_addresses_beside_each_other(one: str, other: str) -> None:
+    both = listeners({"bind": one, "allow_plaintext": True}, {"bind": other, "allow_plaintext": True})
+    assert told(listeners=both) == []
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:9901", "127.0.0.1:9901"])
+def test_the_address_of_the_operators_pages_is_taken(bind: str) -> None:
+    taken = "admin.bind" if bind == "127.0.0.1:9901" else "admin.bind, 127.0.0.1:9901"
+    listener = listeners({"bind": bind, "allow_plaintext": True})
+    assert told(listeners=listener) == [
+        f"gateway.yaml:1: listeners[0].bind: {bind} is taken by {taken} "
+        "(hint: choose another port, or write another for admin.bind)"
+    ]
+    assert told("admin: null\n", listeners=listener) == []
+    written = listeners({"bind": "127.0.0.1:1"})
+    assert told("admin: {bind: '0.0.0.0:1'}\n", listeners=written) == [
+        "gateway.yaml:3: admin.bind: 0.0.0.0:1 is taken by listeners[0].bind, 127.0.0.1:1 (hint: choose another port)"
+    ]
+    assert told("admin: {bind: '[::]:9901'}\n", listeners=listener) == []
 
 
 # -- transports ------------------------------------------------------------------------------------------------------
@@ -306,6 +356,7 @@ def test_a_bad_value_hides_no_other_problem() -> None:
 
 
 BAD_VALUES: list[tuple[str, str, dict[str, Any]]] = [
+    ("admin", "admin: 5\n", {"listeners": listeners({"bind": "127.0.0.1:9901"})}),
     ("listeners[0].tls", "", {"listeners": listeners({"bind": "0.0.0.0:1", "tls": "yes"})}),
     ("listeners[0].allow_plaintext", "", {"listeners": listeners({"bind": "0.0.0.0:1", "allow_plaintext": "x"})}),
     (
@@ -344,6 +395,7 @@ BAD_VALUES: list[tuple[str, str, dict[str, Any]]] = [
     ("limits.rate_storage", "limits: {rate_storage: 'redis://', rate_storage_failure: allow}\n", {}),
 ]
 CONCLUSIONS = (
+    "is taken",
     "plaintext on",
     "neither",
     "clear",

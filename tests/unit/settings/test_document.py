@@ -84,10 +84,15 @@ def test_a_key_twice_is_told_with_both_lines() -> None:
             "x.yaml:2: not valid YAML: found character '\\t' that cannot start any token "
             "(hint: indent with spaces, not tabs)",
         ),
-        ("a: [1,\n", "x.yaml:2: not valid YAML: expected the node content, but found '<stream end>'"),
-        ("a: *b\n", "x.yaml:1: not valid YAML: found undefined alias 'b'"),
+        (
+            "a: *b\n",
+            "x.yaml:1: not valid YAML: found undefined alias 'b' (hint: put a value that begins with * in quotes)",
+        ),
         ("a: 1\n---\nb: 2\n", "x.yaml:2: not valid YAML: two documents in one file (hint: remove the line ---)"),
-        ("a: 1\nb: \0\n", "x.yaml:2: not valid YAML: holds a control character"),
+        (
+            "a: 1\nb: \0\n",
+            "x.yaml:2: not valid YAML: holds a control character (hint: remove it, or save the file as UTF-8)",
+        ),
         ("a: " + "[" * 2000, "x.yaml: nested too deeply"),
     ],
 )

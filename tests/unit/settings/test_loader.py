@@ -20,6 +20,11 @@ from tests.unit.settings.reading import LISTENERS, UPSTREAMS, read, told
 
 NULL_HINT = "give it a value, or remove the key"
 LIST_HINT = "write [one, two], or each on a line after a dash"
+MAPPING = "must be a mapping (key: value)"
+COLON_HINT = "write a space after the colon"
+RATE = "must be a rate like 100/second, 20/minute or 500/hour"
+RATE_KEYS = "unknown key (hint: known here: key, limit, burst)"
+QUOTES = "must be text (hint: put it in quotes)"
 DESCRIPTORS = "authorization.descriptors: "
 LEVEL = "observability.log.level: "
 
@@ -79,7 +84,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_directory(tmp_path: Path) -> None:
-    assert loading(tmp_path) == [f"cannot read {tmp_path}: Is a directory"]
+    assert loading(tmp_path) == [f"cannot read {tmp_path}: Is a directory (hint: name a file in it)"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that even root cannot read")
@@ -88,8 +93,24 @@ def test_a_file_that_cannot_be_read() -> None:
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    assert loading(tmp_path / "x.yaml") == [f"not a text file in UTF-8: {tmp_path}/x.yaml"]
+    (tmp_path / "x.yaml").write_bytes("# one\n# two\n# caf\u00e9\n".encode("latin-1"))
+    assert loading(tmp_path / "x.yaml") == [f"{tmp_path}/x.yaml:3: not a text in UTF-8 (hint: save the file as UTF-8)"]
+
+
+def test_a_file_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    assert loading(tmp_path / "x.yaml") == [
+        f"cannot read {tmp_path}/x.yaml: Permission denied (hint: let the user that runs this read it)"
+    ]
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\r"])
+def test_lines_end_as_on_any_machine(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "x.yaml").write_bytes((LISTENERS + UPSTREAMS + "drain: 5\n").replace("\n", ending).encode())
+    assert loading(tmp_path / "x.yaml") == [f"{tmp_path}/x.yaml:3: drain: needs a unit, like 5s"]
 
 
 def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
@@ -107,7 +128,14 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
         ("bind: x\n", "bind: unknown key (hint: it belongs in listeners[] or admin)"),
         ("admin: {port: 1}\n", "admin.port: unknown key (hint: known here: bind)"),
         ("cors:\n", f"cors: must be a mapping (key: value) (hint: {NULL_HINT})"),
-        ("cors: true\n", "cors: must be a mapping (key: value)"),
+        ("observability: {log: debug}\n", "observability.log: " + MAPPING + " (hint: its keys: format, level, access)"),
+        ("observability: {log: 'level:debug'}\n", "observability.log: " + MAPPING + " (hint: " + COLON_HINT + ")"),
+        ("admin: false\n", f"admin: {MAPPING} (hint: write null for none)"),
+        ("admin: 9901\n", f"admin: {MAPPING} (hint: its keys: bind)"),
+        ("limits: {rate: [{key: peer, limit: 5/second, size: 1}]}\n", "limits.rate[0].size: " + RATE_KEYS),
+        ("limits: {rate: [{key: peer, limit: 100}]}\n", "limits.rate[0].limit: " + RATE),
+        ("cors: {origins: []}\n", "cors.origins: unknown key (hint: did you mean allow_origins?)"),
+        ("auth: {issuers: [{issuer: 'https://a/', audiences: [5]}]}\n", "auth.issuers[0].audiences[0]: " + QUOTES),
         ("cors: {allow_origins: '*'}\n", f"cors.allow_origins: must be a list (hint: {LIST_HINT})"),
         ("cors: {require_origin: 2}\n", "cors.require_origin: must be true or false"),
         ("cors: {require_origin: 'perhaps'}\n", "cors.require_origin: must be true or false"),

@@ -65,6 +65,7 @@ def test_another_form_is_refused_with_the_canonical_one(origin: str, canonical: 
         ("ftp://app.example.com", "must be http or https: ftp://app.example.com"),
         ("https://", "has no valid host: https://"),
         ("https://a:b:c", "has no valid host: https://a:b:c"),
+        ("http://localhost:*", "the port must be a number: http://localhost:* (hint: name each port that is meant)"),
         ("https://a:0", "port 0 is not from 1 to 65535: https://a:0"),
         ("https://a:65536", "port 65536 is not from 1 to 65535: https://a:65536"),
         ("https://user:hunter2@a", "an origin has no user or password"),

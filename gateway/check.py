@@ -23,7 +23,7 @@ from gateway.settings.problem import Key
 from gateway.upstream.credentials import client_context, load_credentials
 from gateway.upstream.factory import make_channels, make_upstream, uses_h2
 from gateway.upstream.reflection import ReflectionError, reflect
-from gateway.upstream.tls import CertificateError, Identity, load_identity, load_trust
+from gateway.upstream.tls import CertificateError, Identity, load_identity, load_trust, refused_by_openssl
 
 _HOST = re.compile(r"(\*\.)?[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*")
 _SERVERS = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
@@ -51,11 +51,12 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
                 yield settings.problem((*key, misfit.field), misfit.message, misfit.hint)
             if tls.client_ca is not None:
                 load_trust("client_ca", tls.client_ca)
-            tls_context(tls, http2=listener.http2)
+            try:
+                tls_context(tls, http2=listener.http2)
+            except (ssl.SSLError, OSError) as error:
+                raise refused_by_openssl(error) from None
         except CertificateError as error:
             yield settings.problem((*key, error.field), error.message, error.hint)
-        except ssl.SSLError as error:
-            yield settings.problem((*key, "certificate"), f"OpenSSL refuses it: {error.reason}", "make a stronger one")
     for name, upstream in settings.upstreams.items():
         try:
             credentials = load_credentials(upstream)

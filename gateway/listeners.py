@@ -5,11 +5,12 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.check import misfits
 from gateway.front.listener import Bound, Protocols, Sockets, tls_context
 from gateway.reload import CertificateRenewal, watch
 from gateway.settings import Listener, ListenerTls
 from gateway.tasks import lasting
-from gateway.upstream.tls import CertificateError, Identity, Trust, load_identity, load_trust
+from gateway.upstream.tls import CertificateError, Identity, Trust, load_identity, load_trust, refused_by_openssl
 
 
 class ServerTls:
@@ -20,8 +21,7 @@ class ServerTls:
         try:
             self.context = tls_context(settings, http2=http2)
         except (ssl.SSLError, OSError) as error:
-            reason = getattr(error, "reason", None) or str(error)
-            raise CertificateError("certificate", f"OpenSSL refuses it: {reason}", "make a stronger one") from None
+            raise refused_by_openssl(error) from None
         if _read(settings) != self.files:  # OpenSSL has read them itself
             raise CertificateError("certificate", f"{settings.certificate} changed while it was read")
 
@@ -33,7 +33,10 @@ class ServerTls:
 
 def _read(settings: ListenerTls) -> tuple[Identity, Trust | None]:
     trust = None if settings.client_ca is None else load_trust("client_ca", settings.client_ca)
-    return load_identity(settings.certificate, settings.private_key), trust
+    identity = load_identity(settings.certificate, settings.private_key)
+    for misfit in misfits(settings.certificate, identity):
+        raise misfit
+    return identity, trust
 
 
 class KeptListener:
@@ -46,7 +49,7 @@ class KeptListener:
         self.renewal = CertificateRenewal(self._renew, listener=name)
         self._bound = Bound(sockets)
         self._protocols = protocols
-        self._settings: Listener
+        self._settings: Listener | None = None
         self._files: tuple[Path, ...] = ()
         self._watching: asyncio.Task[None] | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -57,6 +60,8 @@ class KeptListener:
 
     async def serve(self, settings: Listener, tls: ServerTls | None) -> None:
         """From now on like this."""
+        if settings == self._settings and _same(tls, self.tls):
+            return  # with another context browsers could not resume their sessions
         self._settings, self.tls = settings, tls
         await self._bound.serve(self._protocols(settings), None if tls is None else tls.context)
         files = () if settings.tls is None else settings.tls.files
@@ -76,13 +81,17 @@ class KeptListener:
     def _renew(self) -> bool:
         """Read the files again; True: they had changed. Raises CertificateError."""
         settings = self._settings
-        if settings.tls is None:
+        if settings is None or settings.tls is None:
             return False
         tls = ServerTls(settings.tls, http2=settings.http2)
-        if self.tls is not None and tls.files == self.tls.files:
+        if _same(tls, self.tls):
             return False
         self._serving = lasting(self.serve(settings, tls))
         return True
+
+
+def _same(one: ServerTls | None, other: ServerTls | None) -> bool:
+    return one is other or (one is not None and other is not None and one.files == other.files)
 
 
 def server_tls(settings: Listener) -> ServerTls | None:

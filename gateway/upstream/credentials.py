@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.settings import Upstream as UpstreamSettings
 from gateway.settings import UpstreamTls
-from gateway.upstream.tls import CertificateError, Identity, Trust, load_identity, load_trust
+from gateway.upstream.tls import CertificateError, Identity, Trust, load_identity, load_trust, refused_by_openssl
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,5 @@ def client_context(credentials: Credentials, tls: UpstreamTls) -> ssl.SSLContext
             if load_identity(tls.certificate, tls.private_key) != credentials.identity:
                 raise CertificateError("certificate", f"{tls.certificate} changed while it was read")
     except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "reason", None) or str(error)
-        raise CertificateError("certificate", f"OpenSSL refuses it: {reason}", "make a stronger one") from None
+        raise refused_by_openssl(error) from None
     return context

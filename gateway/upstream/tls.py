@@ -3,6 +3,7 @@
 Rule: a bad pair is never used. What is wrong, in which file, and what to do stands in one `CertificateError`.
 """
 
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -21,6 +22,13 @@ class CertificateError(Exception):
         self.field = field
         self.message = message
         self.hint = hint
+
+
+def refused_by_openssl(error: ssl.SSLError | OSError) -> CertificateError:
+    """In its own words, which say little."""
+    reason = getattr(error, "reason", None) or str(error)
+    hint = "its key or its signature may be too weak, or a part of it unreadable: make it anew"
+    return CertificateError("certificate", f"OpenSSL refuses it: {reason}", hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """A pair that a listener shows: judged, and the one that was judged."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 import trustme
 
 from gateway import listeners
-from gateway.front.listener import tls_context
-from gateway.listeners import ServerTls
-from gateway.settings import ListenerTls
+from gateway.front.listener import Protocols, bind, tls_context
+from gateway.listeners import KeptListener, ServerTls
+from gateway.settings import Address, Listener, ListenerTls
 from gateway.upstream.tls import CertificateError
 
 
@@ -38,6 +39,33 @@ def test_files_that_change_while_they_are_read_are_not_used(tls: ListenerTls, mo
     monkeypatch.setattr(listeners, "tls_context", renewed_meanwhile)
     with pytest.raises(CertificateError, match="changed while it was read"):
         ServerTls(tls, http2=True)
+
+
+def test_a_renewed_certificate_that_no_browser_takes_is_not_used(tls: ListenerTls) -> None:
+    pair = trustme.CA().issue_cert(common_name="localhost")
+    pair.private_key_and_cert_chain_pem.write_to_path(str(tls.certificate))
+    with pytest.raises(CertificateError, match="names no host as SAN"):
+        ServerTls(tls, http2=True)
+
+
+async def test_what_serves_is_made_anew_only_for_another_certificate_or_other_settings(tls: ListenerTls) -> None:
+    served = []
+
+    def protocols(settings: Listener) -> Protocols:
+        served.append(settings)
+        return asyncio.Protocol
+
+    listener = KeptListener("test", bind(Address("127.0.0.1", 0)), protocols)
+    settings = Listener(bind=Address("127.0.0.1", 0), tls=tls)
+    for _ in range(2):
+        await listener.serve(settings, ServerTls(tls, http2=True))
+    assert served == [settings]
+    issue(tls)
+    await listener.serve(settings, ServerTls(tls, http2=True))
+    http1 = settings.model_copy(update={"http2": False})
+    await listener.serve(http1, ServerTls(tls, http2=False))
+    assert served == [settings, settings, http1]
+    listener.close()
 
 
 def test_what_openssl_refuses_is_told_with_its_reason(tls: ListenerTls, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,6 @@ class Changes:
         return refused and await self._good_configuration()
 
     async def _restart(self, replica: Replica) -> bool:
-        self._load.stopped.append(asyncio.get_running_loop().time())
         await replica.restart()
         return await replica.called()
 

@@ -11,11 +11,10 @@ from collections import Counter
 from soak.caller import Result, carry_out
 from soak.lines import Lines
 from soak.plan import Planner
-from soak.world import TRANSPORTS, World
+from soak.world import World
 
 AT_ONCE = 150  # calls: when there are more, the next one waits
 AFTERMATH = 1.0  # seconds after a kill in which calls may still find out
-FAREWELL = 3.0  # seconds of a backend's leave
 UNAVAILABLE = 14
 
 
@@ -28,7 +27,6 @@ class Load:
         self.failures: Counter[str] = Counter()  # by call and problem
         self.by_method: Counter[str] = Counter()  # right ones
         self.killed: list[float] = []  # loop times at which a backend was
-        self.stopped: list[float] = []  # loop times at which one was told to take its leave
         self.meanwhile = ""  # what is being changed
         self._lines = lines
         self._world = world
@@ -83,7 +81,4 @@ class Load:
     def _excused(self, result: Result) -> bool:
         if result.code != UNAVAILABLE or result.plan.never_fails:
             return False
-        windows = [(at, at + AFTERMATH) for at in self.killed]
-        if TRANSPORTS[result.plan.service] == "grpcio":
-            windows += [(at, at + FAREWELL) for at in self.stopped]
-        return any(result.begun <= until and since <= result.ended for since, until in windows)
+        return any(result.begun <= at + AFTERMATH and at <= result.ended for at in self.killed)

@@ -2,13 +2,19 @@
 
 Rule: it cannot be started with less than mutual TLS, and leaving out the token has to be said (`require_token=False`).
 The ledger counts what arrives, also what is refused then: a count of zero says that nothing came.
+
+A stop without a lost call: it says NOT_SERVING, goes on for NOTICE while whoever heard of it turns away, and only then
+refuses calls, for grpc cancels those that arrive in the moment of a stop. Nobody who watches: nobody to wait for, so a
+demonstration ends at once.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import grpc
 import grpc.aio
@@ -29,6 +35,8 @@ from gateway.demo.pki import Pki
 from gateway.demo.service import DemoService
 
 SERVICE = demo_pb2.DESCRIPTOR.services_by_name["Demo"].full_name
+WATCH = f"/{health.SERVICE_NAME}/Watch"
+NOTICE = 1.0  # seconds
 OPTIONS = [
     ("grpc.so_reuseport", 0),  # a port that is taken must fail, not be shared with whoever has it
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # above the gateway's limits, so that those are seen at work
@@ -97,10 +105,15 @@ class Backend:
         return self.port
 
     async def stop(self, grace: float | None = None) -> None:
-        """Says NOT_SERVING, refuses new calls, gives open ones `grace` seconds to end, then cancels them."""
+        """Says NOT_SERVING, goes on for NOTICE at most while that is watched, refuses new calls, gives open ones
+        `grace` seconds to end, then cancels them.
+        """
         if self._server is not None:
             server, self._server = self._server, None
             await self._health.enter_graceful_shutdown()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(NOTICE):
+                    await self.ledger.wait_unwatched()
             await server.stop(grace)
 
     async def wait_open(self, count: int) -> None:
@@ -112,34 +125,46 @@ class Ledger(grpc.aio.ServerInterceptor):
     """Counts calls, and which of them are still open."""
 
     def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-        self.open = 0
+        self.calls: Counter[str] = Counter()  # by path
+        self._open: Counter[str] = Counter()
         self._changed = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        return self._open.total()
 
     async def intercept_service(
         self,
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Reply] | None]]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Request, Reply] | None":
-        self.calls[handler_call_details.method] += 1
+        path = handler_call_details.method
+        self.calls[path] += 1
         handler = await continuation(handler_call_details)
-        return guarded(handler, self._opened) if handler else None
+        return guarded(handler, partial(self._opened, path)) if handler else None
 
     async def wait_open(self, count: int) -> None:
-        while self.open != count:
+        await self._until(lambda: self.open == count)
+
+    async def wait_unwatched(self) -> None:
+        """Returns once nobody watches the backend's health."""
+        await self._until(lambda: not self._open[WATCH])
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             self._changed.clear()
             await self._changed.wait()
 
-    async def _opened(self, context: Context) -> None:
-        self._add(1)
+    async def _opened(self, path: str, context: Context) -> None:
+        self._add(path, 1)
         # However the call ends. (The stub asks for an instance of a class that exists only in the stub.)
-        context.add_done_callback(self._closed)  # type: ignore[arg-type]
+        context.add_done_callback(partial(self._closed, path))  # type: ignore[arg-type]
 
-    def _closed(self, ctx: Context) -> None:  # noqa: ARG002
-        self._add(-1)
+    def _closed(self, path: str, ctx: Context) -> None:  # noqa: ARG002
+        self._add(path, -1)
 
-    def _add(self, difference: int) -> None:
-        self.open += difference
+    def _add(self, path: str, difference: int) -> None:
+        self._open[path] += difference
         self._changed.set()
 
 

@@ -14,6 +14,7 @@ pool.py          its connections, spread over (balancer.py); resolver.py where t
 place.py         keeps one of them connected (backoff.py); backend_link.py one that is
 roster.py        which of them take calls: health.py what a backend says of itself, outlier.py how its calls end
 
-grpcio.py        an upstream over grpcio; grpcio_stream.py its calls; channels.py its connections
+grpcio.py        an upstream over grpcio; grpcio_stream.py its calls; channels.py its connections;
+                 grpcio_metadata.py metadata as it has it
 reflection.py    asks a backend for its descriptors
 """

@@ -24,7 +24,7 @@ class GrpcioUpstream:
 
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> GrpcioStream:
         unary = permit.path in self.unary_methods
-        return GrpcioStream(self.channels.take(), permit.path, request, reply, self._max_request, unary=unary)
+        return GrpcioStream(self.channels, permit.path, request, reply, self._max_request, unary=unary)
 
     @property
     def calls(self) -> int:

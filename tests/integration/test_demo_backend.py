@@ -340,6 +340,41 @@ async def test_a_graceful_stop_says_so_and_lets_calls_end(pki: Pki, backend: Bac
         assert await chat.code() is grpc.StatusCode.OK
 
 
+async def test_it_serves_whoever_has_not_yet_heard_that_it_stops(
+    pki: Pki, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.demo.backend.NOTICE", 0.5)
+    async with connect(backend, pki.ca, pki.gateway) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        told = time.monotonic()
+        stopping = asyncio.create_task(backend.stop())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        async with connect(backend, pki.ca, pki.gateway) as late:  # a connection of its own
+            await demo_pb2_grpc.DemoStub(late).Echo(pb.EchoRequest(), metadata=authorization(token()))
+            assert not stopping.done()
+            await stopping
+        assert time.monotonic() - told >= 0.5
+        assert await watch.code() is not grpc.StatusCode.OK  # the one who watches does not keep it
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["never watched", "not any more"])
+async def test_with_nobody_who_watches_it_stops_at_once(
+    watched: bool, pki: Pki, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.demo.backend.NOTICE", 60.0)
+    async with connect(backend, pki.ca, pki.gateway) as channel:
+        await demo_pb2_grpc.DemoStub(channel).Echo(pb.EchoRequest(), metadata=authorization(token()))
+        if watched:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            await watch.read()
+        stopping = asyncio.create_task(backend.stop())
+        if watched:
+            await watch.read()
+            watch.cancel()
+        await asyncio.wait_for(stopping, 5.0)
+
+
 async def test_it_may_be_started_again_on_the_port_it_had(pki: Pki, backend: Backend) -> None:
     await backend.stop()
     backend.bind = f"127.0.0.1:{backend.port}"

@@ -38,6 +38,11 @@ ROWS = (
         (
             *in_file("backends/test_processes.py", "test_a_rolling_restart_loses_no_call"),
             *in_file("h2_backend/test_restarts.py", "test_a_rolling_restart_loses_nothing"),
+            *in_file(
+                "backends/test_grpcio_restart.py",
+                "test_a_rolling_restart_loses_no_call",
+                "test_a_rolling_restart_without_notice_loses_none_that_may_be_sent_again",
+            ),
         ),
     ),
     Row(

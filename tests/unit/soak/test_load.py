@@ -4,18 +4,16 @@ from pathlib import Path
 
 from soak.caller import Result
 from soak.lines import HTTP1, Lines
-from soak.load import AFTERMATH, FAREWELL, UNAVAILABLE, Load
+from soak.load import AFTERMATH, UNAVAILABLE, Load
 from soak.plan import CANCELLED, Plan, Planner
-from soak.world import TRANSPORTS
 
 KILLED = 100.0
 
 
-def plan(*, never_fails: bool, transport: str) -> Plan:
+def plan(*, never_fails: bool) -> Plan:
     """One that is not given up."""
-    wanted = (never_fails, transport, None)
     plans = iter(Planner(1).next, None)
-    return next(each for each in plans if (each.never_fails, TRANSPORTS[each.service], each.leaving) == wanted)
+    return next(each for each in plans if (each.never_fails, each.leaving) == (never_fails, None))
 
 
 def load(*results: Result) -> Load:
@@ -26,10 +24,8 @@ def load(*results: Result) -> Load:
     return counted
 
 
-def failed(
-    begun: float, ended: float, code: int = UNAVAILABLE, *, never_fails: bool = False, transport: str = "h2"
-) -> Result:
-    return Result(plan(never_fails=never_fails, transport=transport), begun, ended, "status 14", code)
+def failed(begun: float, ended: float, code: int = UNAVAILABLE, *, never_fails: bool = False) -> Result:
+    return Result(plan(never_fails=never_fails), begun, ended, "status 14", code)
 
 
 def test_a_call_whose_backend_was_killed_has_an_excuse() -> None:
@@ -46,16 +42,6 @@ def test_another_has_none() -> None:
         failed(KILLED - 1, KILLED + 1, never_fails=True),  # it could be sent again
     )
     assert (lost.excused, lost.failures.total()) == (0, 5)
-
-
-def test_a_backend_that_takes_its_leave_is_an_excuse_over_grpcio_only() -> None:
-    lost = load()
-    lost.killed, lost.stopped = [], [KILLED]
-    lost._note(failed(KILLED + 1, KILLED + 2, transport="grpcio"))
-    assert (lost.excused, lost.failures.total()) == (1, 0)
-    lost._note(failed(KILLED + 1, KILLED + 2))
-    lost._note(failed(KILLED + FAREWELL + 1, KILLED + FAREWELL + 2, transport="grpcio"))
-    assert (lost.excused, lost.failures.total()) == (1, 2)
 
 
 def test_the_same_seed_gives_the_same_calls() -> None:

@@ -10,9 +10,10 @@ import pytest
 from gateway.ends import UpstreamRequest
 from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Status
-from gateway.upstream.channels import Channel
+from gateway.upstream.channels import Channels
 from gateway.upstream.grpcio_stream import LONGEST, SEND_BUFFER, GrpcioStream
 from tests.support.frames import message
+from tests.unit.upstream.caller import settings
 
 LIMIT = 4 * 1024 * 1024
 
@@ -61,25 +62,25 @@ class Refusing(grpc.GenericRpcHandler):
 
 
 @pytest.fixture
-async def backend() -> AsyncIterator[tuple[Refusing, Channel]]:
+async def backend() -> AsyncIterator[tuple[Refusing, Channels]]:
     refusing = Refusing()
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((refusing,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    channel = Channel(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
-    yield refusing, channel
-    await channel.aio.close()
+    channels = Channels(settings(f"127.0.0.1:{port}"), max_response=LIMIT, user_agent="test/1")
+    yield refusing, channels
+    await channels.close()
     await server.stop(None)
 
 
-def stream(channel: Channel, reply: Reply, deadline: float | None = None) -> GrpcioStream:
+def stream(channels: Channels, reply: Reply, deadline: float | None = None) -> GrpcioStream:
     request = UpstreamRequest([], deadline, b"application/grpc", b"gzip")
-    return GrpcioStream(channel, b"/test.v1.Test/Do", request, reply, LIMIT, unary=False)
+    return GrpcioStream(channels, b"/test.v1.Test/Do", request, reply, LIMIT, unary=False)
 
 
 @pytest.mark.parametrize("frame", [message(b""), message(gzip.compress(bytes(1_000_000)), flags=1)])
-async def test_what_waits_counts_as_it_came(backend: tuple[Refusing, Channel], frame: bytes) -> None:
+async def test_what_waits_counts_as_it_came(backend: tuple[Refusing, Channels], frame: bytes) -> None:
     """Neither messages of no length nor messages that unpack to a thousand times their length fill the memory."""
     reply = Reply()
     opened = stream(backend[1], reply)
@@ -94,20 +95,20 @@ async def test_what_waits_counts_as_it_came(backend: tuple[Refusing, Channel], f
 @pytest.mark.parametrize(
     "text", ["customer lookup: unresolved ticket", "DNS zone not found", "GOAWAY, says the shop", "an Errno of sorts"]
 )
-async def test_the_words_of_a_backend_are_its_own(backend: tuple[Refusing, Channel], text: str) -> None:
-    refusing, channel = backend
+async def test_the_words_of_a_backend_are_its_own(backend: tuple[Refusing, Channels], text: str) -> None:
+    refusing, channels = backend
     refusing.text = text
     reply = Reply()
-    opened = stream(channel, reply)
+    opened = stream(channels, reply)
     opened.send(message(b"x"))
     opened.end()
     assert await reply.ended == Status(5, text)
 
 
-async def test_a_deadline_beyond_what_grpc_can_count_is_cut(backend: tuple[Refusing, Channel]) -> None:
-    refusing, channel = backend
+async def test_a_deadline_beyond_what_grpc_can_count_is_cut(backend: tuple[Refusing, Channels]) -> None:
+    refusing, channels = backend
     reply = Reply()
-    opened = stream(channel, reply, asyncio.get_running_loop().time() + 99_999_999 * 3600.0)
+    opened = stream(channels, reply, asyncio.get_running_loop().time() + 99_999_999 * 3600.0)
     opened.send(message(b"x"))
     opened.end()
     assert (await reply.ended).code == 5

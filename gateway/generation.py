@@ -13,7 +13,7 @@ Rules
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,13 +28,15 @@ from gateway.observe.tracing import tracer, tracing_problems
 from gateway.policy.authorize import Permissions
 from gateway.policy.cors import CorsPolicy, LocalOrigins
 from gateway.policy.descriptors import Catalog, DescriptorsError
+from gateway.policy.fetch import Fetcher
 from gateway.policy.gate import Gate, OpenGate
+from gateway.policy.keys import KeySet
 from gateway.policy.peers import Occupancy
 from gateway.policy.rates import Rates
 from gateway.policy.tokens import TokenVerifier
 from gateway.reload import CertificateRenewal, watch
 from gateway.request import Pages
-from gateway.settings import Limits, Settings, SettingsError
+from gateway.settings import Issuer, Limits, Settings, SettingsError
 from gateway.settings import Upstream as UpstreamSettings
 from gateway.tasks import lasting
 from gateway.upstream.base import Upstreams
@@ -71,7 +73,7 @@ class KeptUpstream:
 
     async def start(self) -> None:
         self.upstream.start()
-        if self.renewal is not None:
+        if self.renewal is not None and self._files:
             self._watching = lasting(watch(self._files, self.renewal.files_changed))
             await asyncio.sleep(0)  # its first step, which begins to watch
 
@@ -97,7 +99,8 @@ class Generation:
         self.settings = settings
         self.loaded_at = time.time()
         self.unary = unary
-        self.tokens = _tokens(before, settings)
+        self.key_sets = {one.issuer: _key_set(before, one) for one in settings.auth.issuers}
+        self.tokens = _tokens(before, settings, self.key_sets)
         self.rates = _rates(before, settings)
         self.upstreams = {
             name: _kept(before, name, section, settings.limits, unary) for name, section in settings.upstreams.items()
@@ -130,7 +133,7 @@ class Generation:
     def parts(self) -> "set[Part]":
         """What has to be closed in the end, unless another generation has it, too."""
         optional = (part for part in (self.rates, self.tracer) if part is not None)
-        return {self.tokens, *self.upstreams.values(), *optional}
+        return {self.tokens, *self.key_sets.values(), *self.upstreams.values(), *optional}
 
     async def readiness(self) -> Readiness:
         """Ready is who can serve some calls: one dead upstream must not take the others out of service everywhere."""
@@ -143,8 +146,13 @@ class Generation:
         return Readiness(self.tokens.ready and any(reached), missing)
 
     def _judge_keys(self, before: "Generation | None") -> None:
-        """At a start an issuer may be late; but who is believed now must not be shut out by a change."""
-        if before is not None and before.tokens.ready and not self.tokens.ready:
+        """At a start an issuer may be late; but a change must shut out nobody who is believed, and add nobody without
+        keys. Who was late before may still be.
+        """
+        if before is None:
+            return
+        late = {name for name, keys in before.key_sets.items() if not keys.ready}
+        if any(not keys.ready for name, keys in self.key_sets.items() if name not in late):
             raise SettingsError(list(check.key_problems(self.settings, self.tokens)))
 
     def _make_gate(self, shared: Shared, routed: Callable[[bytes], bool]) -> Gate | OpenGate:
@@ -198,11 +206,19 @@ async def close_parts(parts: "set[Part]") -> None:
     await asyncio.gather(*(part.close() for part in parts))
 
 
-def _tokens(before: Generation | None, settings: Settings) -> TokenVerifier:
-    """That of the generation before, with its keys and what it has verified, if the same issuers are believed."""
+def _key_set(before: Generation | None, issuer: Issuer) -> KeySet:
+    """That of the generation before, if the issuer's keys come from the same place."""
+    kept = None if before is None else before.key_sets.get(issuer.issuer)
+    if kept is not None and kept.source == issuer.jwks:
+        return kept
+    return KeySet(issuer.issuer, issuer.jwks, Fetcher())
+
+
+def _tokens(before: Generation | None, settings: Settings, key_sets: Mapping[str, KeySet]) -> TokenVerifier:
+    """That of the generation before, with what it has verified, if the same is believed of the same issuers."""
     if before is not None and _believed(before.settings) == _believed(settings):
         return before.tokens
-    return TokenVerifier(settings.auth)
+    return TokenVerifier(settings.auth, key_sets=key_sets)
 
 
 def _believed(settings: Settings) -> tuple[object, ...]:

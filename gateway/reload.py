@@ -1,12 +1,16 @@
 """Watches files, and tells when those beside them may have changed.
 
-Rule: folders are watched, not files: a renewal is often a rename or, in Kubernetes, a symbolic link that turns to a new
-folder, perhaps one above. So the folder of every link on the way is watched, too. From the event itself nothing is
-concluded: the files are looked at, and who is told reads them and compares.
+Rules
+- Folders are watched, not files: a renewal is often a rename or, in Kubernetes, a symbolic link that turns to a new
+  folder, perhaps one above. So the folder of every link on the way is watched, too.
+- From an event nothing is concluded: the files are looked at, and who is told reads them and compares. The folders may
+  be others by then, even under the same names, so they are watched anew before that look.
+- A watch ends only when it is cancelled. While files are missing or folders cannot be watched, it looks again soon.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from pathlib import Path
 
 import structlog
@@ -18,6 +22,7 @@ log = structlog.get_logger("gateway.reload")
 
 SETTLE_MS = 200  # a certificate and its key are written one after the other
 POLL_MS = 30_000  # some file systems (NFS, FUSE) tell nothing
+SOON_MS = 1_000  # nothing tells of a volume that is mounted again
 MOST_LINKS = 40  # on the way to a file; as many as Linux follows
 PATIENCE = 2.0  # seconds after which a pair that does not fit is no longer taken for one half written
 
@@ -28,21 +33,51 @@ async def watch(files: Iterable[Path], changed: Callable[[], None]) -> None:
     At first, because something may have happened between the reading of the files and now.
     """
     files = tuple(files)
-    seen = _state(files)
-    changed()
-    while folders := _folders(files):
-        async for _changes in awatch(
-            *folders, step=SETTLE_MS, recursive=False, rust_timeout=POLL_MS, yield_on_timeout=True
-        ):
-            if (state := _state(files)) != seen:
-                seen = state
-                changed()
-            if _folders(files) != folders:
-                break  # a link leads elsewhere now
+    seen: list[tuple[int, ...] | None] | None = None
+
+    def look() -> None:
+        nonlocal seen
+        if (state := _state(files)) == seen:
+            return
+        seen = state
+        try:
+            changed()
+        except Exception:  # the next change may be a better one
+            log.exception("unexpected_error")
+
+    while True:
+        # Runs when the first step of the waiting has begun to watch, so that nothing can happen in between.
+        looking = asyncio.get_running_loop().call_soon(look)
+        try:
+            await _happening(files)
+        finally:
+            looking.cancel()
+
+
+async def _happening(files: tuple[Path, ...]) -> None:
+    """Return when it is time to look at the files. Never raises."""
+    try:
+        folders = _folders(files)
+        there = {folder for folder in folders if folder.is_dir()}
+        whole = there == folders and None not in _state(files)
+        timeout = POLL_MS if whole else SOON_MS
+        async with aclosing(
+            awatch(
+                *there,
+                watch_filter=None,  # the default one leaves out what lies in folders of some names
+                step=SETTLE_MS,
+                recursive=False,
+                rust_timeout=timeout,
+                yield_on_timeout=True,
+            )
+        ) as events:
+            await anext(events)
+    except Exception:  # a folder is gone in this moment, or the kernel watches no more: looking still does
+        await asyncio.sleep(SOON_MS / 1000)
 
 
 def _folders(files: Iterable[Path]) -> set[Path]:
-    """Where something has to happen if one of the files is to be another."""
+    """Where something has to happen if one of the files is to be another. Raises OSError."""
     folders: set[Path] = set()
     for file in files:
         path = file.absolute()
@@ -53,7 +88,7 @@ def _folders(files: Iterable[Path]) -> set[Path]:
                 break
             folders.add(link.parent)
             path = link.parent / link.readlink() / path.relative_to(link)
-    return {folder for folder in folders if folder.is_dir()}
+    return folders
 
 
 def _state(files: Iterable[Path]) -> list[tuple[int, ...] | None]:

@@ -44,7 +44,9 @@ class Refresh:
 
 
 class KeySet:
-    """The keys of `issuer`, from `source`: "discover", a URL or a file. `clock` counts seconds from anywhere."""
+    """The keys of `issuer`, from `source`: "discover", a URL or a file. `clock` counts seconds from anywhere; `fetcher`
+    is closed with it.
+    """
 
     def __init__(
         self,
@@ -55,8 +57,8 @@ class KeySet:
         refresh: Refresh | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.source = source
         self._issuer = issuer
-        self._source = source
         self._file = Path(source) if source != "discover" and "://" not in str(source) else None
         self._fetcher = fetcher
         self._refresh = refresh or Refresh()
@@ -116,6 +118,7 @@ class KeySet:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._fetcher.close()
 
     async def _keep_fresh(self, fetched: bool) -> None:
         failures = 0
@@ -169,9 +172,9 @@ class KeySet:
     async def _read(self) -> bytes:
         if self._file is not None:
             return await asyncio.to_thread(_read_file, self._file)
-        if self._source == "discover":
+        if self.source == "discover":
             return await self._fetcher.get(await discover(self._issuer, self._fetcher))
-        return await self._fetcher.get(str(self._source))
+        return await self._fetcher.get(str(self.source))
 
 
 async def discover(issuer: str, fetcher: Fetcher) -> str:

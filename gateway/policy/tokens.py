@@ -11,7 +11,7 @@ Rules
 import asyncio
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -68,23 +68,33 @@ class _Trusted:
 
 
 class TokenVerifier:
-    """Says who a token stands for. `now` gives seconds since the epoch; `session` is shared, and not closed here."""
+    """Says who a token stands for.
+
+    `key_sets`, by issuer, are others' to start and to close; without them it has its own. `now` gives seconds since the
+    epoch. `session` is shared, and not closed here.
+    """
 
     def __init__(
         self,
         auth: Auth,
         *,
+        key_sets: Mapping[str, KeySet] | None = None,
         session: aiohttp.ClientSession | None = None,
         now: Callable[[], float] = time.time,
         refresh: Refresh | None = None,
     ) -> None:
         self._now = now
         self._fetcher = Fetcher(session)
+        self._own: list[KeySet] = []
+        if key_sets is None:
+            key_sets = {
+                issuer.issuer: KeySet(issuer.issuer, issuer.jwks, Fetcher(session), refresh=refresh)
+                for issuer in auth.issuers
+            }
+            self._own.extend(key_sets.values())
         self._trusted = {
             issuer.issuer: _Trusted(
-                issuer,
-                frozenset(normal_type(name) for name in issuer.token_types),
-                KeySet(issuer.issuer, issuer.jwks, self._fetcher, refresh=refresh),
+                issuer, frozenset(normal_type(name) for name in issuer.token_types), key_sets[issuer.issuer]
             )
             for issuer in auth.issuers
         }
@@ -135,11 +145,11 @@ class TokenVerifier:
             return refused(error.reason)
 
     async def start(self) -> None:
-        """Fetch every issuer's keys once, and keep them fresh from then on. An issuer that is down does not stop it."""
-        await asyncio.gather(*(trusted.keys.start() for trusted in self._trusted.values()))
+        """Fetch its own key sets once, and keep them fresh from then on. An issuer that is down does not stop it."""
+        await asyncio.gather(*(keys.start() for keys in self._own))
 
     async def close(self) -> None:
-        await asyncio.gather(*(trusted.keys.close() for trusted in self._trusted.values()))
+        await asyncio.gather(*(keys.close() for keys in self._own))
         if self._introspector is not None:
             await self._introspector.close()
         await self._fetcher.close()

@@ -86,6 +86,12 @@ ROWS = (
         ),
     ),
     Row(
+        "the folder of certificates removed, or replaced by another",
+        "an alarm while it is gone; what is in it afterwards is used",
+        "noticed 1 s after it is back, at the latest",
+        in_file("test_reload_folders.py", "test_certificates_are_renewed_after_their_folder_was_gone"),
+    ),
+    Row(
         "the issuer's keys cannot be fetched for an hour; keys rotated",
         "no call with a known key fails; a new key works after one fetch; one that is taken away is refused after one "
         "refresh, all of them after 24 h without one",

@@ -165,6 +165,19 @@ def test_failures_slow_down_and_are_bounded(failures: int, seconds: float) -> No
     assert Refresh().pause(failures) == pytest.approx(seconds, rel=0.1)
 
 
+async def test_a_closed_set_asks_no_more_and_holds_no_connection(server: KeyServer, clock: Clock) -> None:
+    fetcher = Fetcher()
+    key_set = KeySet("https://login.test/", server.url + KEYS, fetcher, refresh=FAST, clock=clock)
+    await key_set.start()
+    session = fetcher._session()
+    server.held[KEYS] = asyncio.Event()
+    seen = server.requests[KEYS]
+    await until(lambda: server.requests[KEYS] > seen)
+    await key_set.close()
+    assert session.closed
+    assert not [task for task in asyncio.all_tasks() if "KeySet" in repr(task.get_coro())]
+
+
 @pytest.mark.parametrize("failures", [0, 9])
 def test_files_are_read_often(failures: int) -> None:
     assert Refresh().pause(failures, is_file=True) == pytest.approx(2, rel=0.1)

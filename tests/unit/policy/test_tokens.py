@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 
 from gateway.permit import Refusal, Subject
-from gateway.policy.keys import Refresh
+from gateway.policy.fetch import Fetcher
+from gateway.policy.keys import KeySet, Refresh
 from gateway.policy.tokens import TokenVerifier, bearer
 from gateway.protocol.metadata import Header
 from gateway.protocol.status import Code
@@ -281,6 +282,32 @@ async def test_a_given_session_is_used_and_left_open(server: KeyServer, world: K
         await verifier.close()
         assert not session.closed
     assert agents == ["shared"]
+
+
+async def test_key_sets_of_others_are_used_and_left_as_they_are(
+    server: KeyServer, world: KeyWorld, clock: Clock
+) -> None:
+    server.pages[KEYS] = world.jwks()
+    keys = KeySet(world.issuer, server.url + KEYS, Fetcher(), clock=clock)
+    verifiers = [
+        TokenVerifier(
+            Auth(issuers=(issuer_at(server, world, leeway=leeway),)), key_sets={world.issuer: keys}, now=clock
+        )
+        for leeway in (0.0, 30.0)
+    ]
+    for verifier in verifiers:
+        await verifier.start()
+    assert not server.requests
+    await keys.start()
+    for number, verifier in enumerate(verifiers, 1):
+        assert verifier.ready
+        assert await reason(verifier, world.token()) == ""
+        assert await reason(verifier, world.token(header={"kid": "stranger"})) == "token_key_unknown"
+        await verifier.close()
+        clock.now += 30
+        await keys.wait_for(f"unknown {number}")
+        assert keys.problem == ""  # it goes on
+    await keys.close()
 
 
 async def test_without_issuers_every_token_is_refused(world: KeyWorld) -> None:

@@ -136,10 +136,15 @@ class Channels:
         return sum(channel.calls for channel in (*self._channels, *self._retired))
 
     def states(self) -> Iterator[AddressState]:
-        """How each target is, as far as grpcio tells; those of a target that was never called are not connected."""
+        """How each target is, as far as grpcio tells; who looks has those that had nothing to do connect again."""
         for target in self._settings.targets:
             channels = [channel for channel in self._channels if channel.target == target]
             yield AddressState(target, any(map(_is_ready, channels)), ejected=False)
+
+    def connect(self) -> None:
+        """Without waiting for the first call."""
+        for channel in self._channels:
+            channel.aio.get_state(try_to_connect=True)
 
     async def reachable(self) -> bool:
         """Whether at least one target takes a connection within REACHABLE_TIMEOUT."""
@@ -178,7 +183,7 @@ class Channels:
 
 
 def _is_ready(channel: Channel) -> bool:
-    return channel.aio.get_state() is grpc.ChannelConnectivity.READY
+    return channel.aio.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
 
 async def _connected(channel: grpc.aio.Channel) -> bool:

@@ -54,7 +54,7 @@ class GrpcioUpstream:
         return ""
 
     def start(self) -> None:
-        """Channels connect with their first call."""
+        self.channels.connect()
 
     def renew(self) -> bool:
         return self.channels.renew()

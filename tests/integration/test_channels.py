@@ -1,6 +1,7 @@
 """Channels to several targets: in turn, and past one that is not there."""
 
 import socket
+from typing import Any
 
 import yaml
 
@@ -33,6 +34,18 @@ async def test_connections_are_taken_in_turn() -> None:
         channels = several(gateway, f"127.0.0.1:{gateway.world.backend.port}", connections=3)
         await eventually(lambda: len({channels.take() for _ in range(9)}) == 3)
         await channels.close()
+
+
+async def test_an_upstream_without_calls_is_seen_to_be_well() -> None:
+    """Nobody should be woken for it."""
+
+    def over_grpcio(configuration: dict[str, Any]) -> None:
+        configuration["upstreams"]["demo"]["transport"] = "grpcio"
+
+    async with running(over_grpcio) as gateway:
+        upstream = gateway.gateway.upstream("demo")
+        await eventually(lambda: upstream.connections == 1)
+        assert [state.healthy for state in upstream.addresses] == [True]
 
 
 async def test_nobody_there_is_not_reachable() -> None:

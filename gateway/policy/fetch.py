@@ -5,7 +5,6 @@ proxies from the environment, no cookies; `TIMEOUT` for all of it and `MAX_BODY`
 what arrives is a limit on what it becomes. Every error of the client library ends here as a `FetchError`.
 """
 
-import ipaddress
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import aiohttp
 import structlog
 
 from gateway.seldom import Seldom
+from gateway.settings.url import is_loopback
 
 TIMEOUT = 2.0  # seconds, from the name look-up to the last byte
 MAX_BODY = 256 * 1024
@@ -105,16 +105,7 @@ def is_allowed(url: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
 
 
 class FailureLog:

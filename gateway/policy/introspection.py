@@ -45,7 +45,7 @@ class Introspector:
         self._issuers = issuers
         self._fetcher = fetcher
         self._now = now
-        self._failures = FailureLog("introspection_failed", url=settings.url)
+        self._failures = FailureLog("introspection_failed", url=settings.url.partition("?")[0])
         self._asking: dict[bytes, asyncio.Task[Answer]] = {}
         # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
         self._headers = {

@@ -9,12 +9,14 @@ from gateway.settings.quantity import Ratio
 from gateway.settings.url import read_url
 
 EXAMPLES = ("https://collector.internal:4318/v1/traces",)
-COLLECTOR_PATTERN = r"^https?://[^/@?#]+/[^#]+"
+COLLECTOR_PATTERN = r"^https?://[^/@?#]+/[^?#]+"
 
 
 def read_collector(text: str, source: Source) -> str:
     """The whole address: `https://host[:port]/v1/traces`."""
     url = read_url(text, source)
+    if "?" in url:
+        refuse("must not have a query, since it is logged", "OTEL_EXPORTER_OTLP_HEADERS is for a collector's secrets")
     if urlsplit(url).path in ("", "/"):
         refuse("must have a path", f"OTLP over HTTP is at {url.rstrip('/')}/v1/traces on most collectors")
     return url

@@ -22,6 +22,7 @@ from gateway.settings.upstream import Upstream
 UPSTREAM_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 _USER_INFO = re.compile(r"(?<=://)[^/?#@\s]*@")
+_QUERY = re.compile(r"(?<=://)([^?\s]*\?)\S+")
 
 
 def _read_upstream_name(text: str, _source: _Source) -> str:
@@ -68,14 +69,16 @@ class Settings(Section):
 
     def redacted(self) -> dict[str, Any]:
         """All of it as JSON, as people write it, without secrets: fit for /config."""
-        shown = _without_user_info(self.model_dump(mode="json"))
+        shown = _without_secrets(self.model_dump(mode="json"))
         assert isinstance(shown, dict)
         return shown
 
 
-def _without_user_info(value: object) -> object:
+def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
-        return {key: _without_user_info(item) for key, item in value.items()}
+        return {key: _without_secrets(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_user_info(item) for item in value]
-    return _USER_INFO.sub(f"{REDACTED}@", value) if isinstance(value, str) else value
+        return [_without_secrets(item) for item in value]
+    if isinstance(value, str):
+        return _QUERY.sub(rf"\1{REDACTED}", _USER_INFO.sub(f"{REDACTED}@", value))
+    return value

@@ -53,6 +53,13 @@ def test_a_collector_has_a_path(url: str) -> None:
     assert f"{url.rstrip('/')}/v1/traces" in problem
 
 
+def test_a_collector_has_no_query() -> None:
+    (problem,) = told(rest="observability: {tracing: {otlp: 'https://collector.test/v1/traces?key=hunter2'}}\n")
+    assert "must not have a query" in problem
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in problem
+    assert "hunter2" not in problem
+
+
 @pytest.mark.parametrize("text", ["", "s", "-1s", "+1s", "1 s", " 1s", "1e3s", "٣s", "1,5s", ".5s", "1s1s", "inf"])
 def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError, match="like 500ms, 10s, 5m or 2h"):

@@ -30,6 +30,13 @@ def test_users_and_passwords_in_urls_are_redacted() -> None:
     assert introspection.client_secret.get_secret_value() == "b"
 
 
+def test_queries_of_urls_are_redacted() -> None:
+    settings = read(
+        REST.replace("https://a.example/", "https://a.example/introspect?key=hunter2"), environ={"SECRET": ""}
+    )
+    assert settings.redacted()["auth"]["introspection"]["url"] == "https://a.example/introspect?[redacted]"
+
+
 def test_the_rest_is_as_people_write_it() -> None:
     shown = read(REST, environ={"SECRET": "x"}, base=Path("/etc")).redacted()
     assert shown["listeners"][0]["bind"] == "127.0.0.1:8080"

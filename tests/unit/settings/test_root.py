@@ -31,9 +31,8 @@ def test_users_and_passwords_in_urls_are_redacted() -> None:
 
 
 def test_queries_of_urls_are_redacted() -> None:
-    settings = read(
-        REST.replace("https://a.example/", "https://a.example/introspect?key=hunter2"), environ={"SECRET": ""}
-    )
+    rest = REST.replace("https://a.example/", "https://a.example/introspect?key=hunter2")
+    settings = read(rest, environ={"SECRET": "x"})
     assert settings.redacted()["auth"]["introspection"]["url"] == "https://a.example/introspect?[redacted]"
 
 

@@ -28,7 +28,7 @@ NOT_RUN = {
     "grpcweb-gateway": NO_ENGINE,
 }
 OTHERS_OPTIONS = {  # of pip, docker, curl and Envoy
-    *("--require-hashes", "--no-deps", "--rm", "--read-only", "--stop-timeout", "--data-binary"),
+    *("--require-hashes", "--resolve", "--no-deps", "--rm", "--read-only", "--stop-timeout", "--data-binary"),
     "--drain-time-s",
 }
 

@@ -241,6 +241,7 @@ def _options(settings: UpstreamSettings, max_response: int, user_agent: str) -> 
     if settings.keepalive is not None:
         options.append(("grpc.keepalive_time_ms", int(settings.keepalive * 1000)))
         options.append(("grpc.keepalive_timeout_ms", 10_000))
+        options.append(("grpc.http2.ping_timeout_ms", 10_000))  # else a minute, whatever the former says
     if settings.tls is not None and settings.tls.server_name:
         options.append(("grpc.ssl_target_name_override", settings.tls.server_name))
         options.append(("grpc.default_authority", settings.tls.server_name))

@@ -21,7 +21,7 @@ from tests.support.gateway import BINARY, DEMO, TEXT, eventually
 from tests.support.serving import Balancer, Serving, Site, site
 from tests.support.wire import chunked, request
 
-DRAIN = 4  # seconds
+DRAIN = 7  # seconds: a supervisor looks after its workers meanwhile, every five
 AT_ONCE = 15.0  # seconds for what waits for nothing, on a machine that may be very busy
 NOTICE = 2**31 - 1  # the last stream of a GOAWAY after which streams are still served (RFC 9113, section 6.8)
 DRAINED = Status(Code.UNAVAILABLE, "the gateway is shutting down")

@@ -15,7 +15,7 @@ from tests.support.gateway import Change, RunningGateway, eventually
 
 CALL = "/test.v1.Test/Do"
 GRACE = 5.0  # seconds that a backend gives its calls when it stops
-NOTICE = 0.3  # seconds that it goes on when its health check has told that it will
+NOTICE = 0.5  # seconds that it goes on when its health check has told that it will
 
 
 class Backend:

@@ -3,7 +3,8 @@
     python -m tests.faults.backends.server PORT GRACE NOTICE
 
 Says `ready PORT` on its standard output. `/test.v1.Test/*` gives each request back, 2 ms later. When it stops it says
-so to whoever asks for its health, goes on for NOTICE seconds, and gives the calls that it has then GRACE seconds.
+so to whoever asks for its health, and goes on for NOTICE seconds. Calls that arrive for MOMENT seconds then are
+cancelled, as grpc-core does while it stops, only that this is over in an instant. Those before have GRACE seconds.
 """
 
 import asyncio
@@ -16,16 +17,21 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 
 SERVICE = "/test.v1.Test/"
+MOMENT = 0.2  # seconds
 
 
 class Echo(grpc.GenericRpcHandler):
     """Every method of the service. A reply leaves whole: one that has begun cannot be had elsewhere."""
 
+    stopping = False
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         if not handler_call_details.method.startswith(SERVICE):
             return None
 
-        async def run(request: bytes, _context: Any) -> bytes:
+        async def run(request: bytes, context: Any) -> bytes:
+            if self.stopping:
+                await context.abort(grpc.StatusCode.CANCELLED)
             await asyncio.sleep(0.002)
             return request
 
@@ -35,7 +41,8 @@ class Echo(grpc.GenericRpcHandler):
 
 async def main(port: int, grace: float, notice: float) -> None:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((Echo(),))
+    echo = Echo()
+    server.add_generic_rpc_handlers((echo,))
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
@@ -47,6 +54,8 @@ async def main(port: int, grace: float, notice: float) -> None:
     await stopped.wait()
     await servicer.enter_graceful_shutdown()
     await asyncio.sleep(notice)
+    echo.stopping = True
+    await asyncio.sleep(MOMENT)
     await server.stop(grace)
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from gateway.http2 import wire
 from gateway.protocol.status import Status
-from gateway.upstream import backend_link
+from gateway.settings import Upstream
+from gateway.upstream import backend_link, channels
 from gateway.upstream.backend_link import Dialling
 from gateway.upstream.base import FULL
 from gateway.upstream.pool import Pool
@@ -140,16 +141,25 @@ async def test_a_wire_that_is_cut_without_a_word_is_found(monkeypatch: pytest.Mo
                 assert (await at_once(gateway, CALL)).code == 0
 
 
-async def test_the_keepalive_finds_it_without_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def dialling(pool: Pool, target: Target) -> Dialling:
-        return dataclasses.replace(really(pool, target), keepalive=0.3)  # no configuration says so short a one
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+async def test_the_keepalive_finds_it_without_a_deadline(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration says so short a one, and time-outs of a PING are fixed."""
 
-    really = Pool.dialling
+    def dialling(pool: Pool, target: Target) -> Dialling:
+        return dataclasses.replace(of_h2(pool, target), keepalive=0.3)
+
+    def options(settings: Upstream, max_response: int, user_agent: str) -> list[tuple[str, str | int]]:
+        made = dict(of_grpcio(settings.model_copy(update={"keepalive": 0.3}), max_response, user_agent))
+        return [*(made | {name: 500 for name in made if name.endswith("_timeout_ms")}).items()]
+
+    of_h2, of_grpcio = Pool.dialling, channels._options
     monkeypatch.setattr(Pool, "dialling", dialling)
+    monkeypatch.setattr(channels, "_options", options)
     monkeypatch.setattr(wire, "PING_TIMEOUT", 0.5)
     async with backend(silent) as there, backend() as other:
         there.answers_pings = False
-        async with gateway_before([there], other) as gateway, asyncio.timeout(4):
+        over: dict[str, Any] = {"transport": transport}
+        async with gateway_before([there], other, **over) as gateway, asyncio.timeout(4):
             assert (await gateway.post(CALL, message(b"x"))).code == UNAVAILABLE
             assert len(there.requests) == 1
 

@@ -10,6 +10,7 @@ from gateway.protocol.status import Status
 from gateway.upstream import pool
 from tests.faults.h2_backend.load import AT_ONCE, CALL, FAST, OK, Ledger, to, under_load
 from tests.support.backend_http2 import Request, backend, papers
+from tests.support.certificates import authority, leaf, write_pair
 from tests.support.frames import message
 from tests.support.gateway import running
 
@@ -125,5 +126,35 @@ async def test_certificates_renewed_under_calls(tmp_path: Path) -> None:
             finish.set()
             assert [reply.code for reply in await asyncio.gather(*lasting)] == [0] * 4
             await there.until(lambda: {each.identities for each in there.standing} == {("third.test",)})
+        assert load.codes.keys() == {0}
+        assert set(ledger.processed.values()) == {1}
+
+
+@pytest.mark.parametrize("transport", ["h2", "grpcio"])
+async def test_an_authority_is_replaced_under_calls(tmp_path: Path, transport: str) -> None:
+    """As it is done: both are believed, then both ends show what the new one has signed, then it is believed alone."""
+    files, new = papers(tmp_path), authority("new authority")
+    context = files.context()
+    ledger = Ledger()
+    async with backend(ledger, context=context) as there:
+        async with running(to(there, tls=files.tls(), transport=transport)) as gateway, under_load(gateway) as load:
+
+            async def replaced(by: str) -> None:
+                """Every connection, by new ones of that identity."""
+                old = list(there.connections)
+                await load.more(50)  # on old ones or new ones
+                await there.until(lambda: len(there.connections) > len(old) and all(each.closed for each in old))
+                await load.more(50)
+                assert {each.identities for each in there.standing} == {(by,)}
+
+            await load.more(50)
+            files.ca.write_bytes(files.signer.pem + new.pem)
+            await replaced("gateway.test")
+            context.load_verify_locations(cadata=new.pem.decode())
+            context.load_cert_chain(*write_pair(tmp_path, *leaf(new, "backend.test"), stem="backend"))
+            write_pair(tmp_path, *leaf(new, "renewed.test"), stem="gateway")
+            await replaced("renewed.test")
+            files.ca.write_bytes(new.pem)
+            await replaced("renewed.test")
         assert load.codes.keys() == {0}
         assert set(ledger.processed.values()) == {1}

@@ -1,6 +1,8 @@
 """What goes on in all fronts together: connections and calls, for limits, metrics, the tick and the drain."""
 
 import asyncio
+import contextlib
+from typing import TypeVar
 
 import structlog
 
@@ -10,6 +12,30 @@ from gateway.seldom import Seldom
 
 log = structlog.get_logger("gateway.front")
 
+Member = TypeVar("Member")
+
+
+class Gathering(set[Member]):
+    """Who is there, and when they all have left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all_left = asyncio.Event()
+
+    def leave(self, member: Member) -> None:
+        """It may have left before."""
+        self.discard(member)
+        if not self:
+            self._all_left.set()
+
+    async def until_empty(self, seconds: float) -> None:
+        """Return when nobody is there any more, or after `seconds`."""
+        if self:
+            self._all_left.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._all_left.wait()
+
 
 class Census:
     """Connections and calls of one gateway."""
@@ -17,10 +43,9 @@ class Census:
     def __init__(self, max_connections: int) -> None:
         self.connections = 0
         self.draining = False
-        self.calls: set[Call] = set()
+        self.calls: Gathering[Call] = Gathering()
         self.max_connections = max_connections
         self._refused = Seldom()
-        self._empty: asyncio.Future[None] | None = None
 
     def connected(self) -> bool:
         """One connection more; False: it is one too many. `disconnected` follows either way."""
@@ -39,9 +64,7 @@ class Census:
 
     def over(self, call: Call) -> None:
         """Nothing of the call is left in its front."""
-        self.calls.discard(call)
-        if self._empty is not None and not self.calls and not self._empty.done():
-            self._empty.set_result(None)
+        self.calls.leave(call)
 
     def tick(self) -> None:
         """About once a second."""
@@ -54,6 +77,4 @@ class Census:
 
     async def until_empty(self, seconds: float) -> None:
         """Return when no call goes on any more, or after `seconds`."""
-        if self.calls:
-            self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._empty], timeout=seconds)
+        await self.calls.until_empty(seconds)

@@ -7,6 +7,7 @@ Rules
 - A peer that leaves is noticed also while nothing is read from it.
 - Who is told to close (a drain) takes no further request, but finishes the one at hand, its body included.
 - What is true for the whole connection (peer, scheme, certificate) is worked out once.
+- A connection that is lost is freed at once, though the collector is set to run rarely: nothing here refers to itself.
 - Every answer is in our own version of HTTP, whatever the request's is. A client of HTTP/1.0 gets one answer, and its
   connection ends there.
 """
@@ -19,6 +20,7 @@ import structlog
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadStatusLine, InvalidURLError, LineTooLong
 from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a request that it could not parse
 
 from gateway.front.census import Census
@@ -32,6 +34,7 @@ MAX_HEAD = 64 * 1024  # bytes of one request head; aiohttp limits each line and 
 LINGERING = 5.0  # seconds that a body which nobody wants is still read, so that the answer arrives
 WRITE_BUFFER = 64 * 1024  # bytes that wait for a slow reader; TLS would take 512 KiB before it says so
 PRESENCE = 0.05  # seconds between two looks at a peer from which nothing is read
+COMPLAINTS = ((LineTooLong, "too_long"), (BadStatusLine, "request_line"), (InvalidURLError, "target"))  # of the parser
 LEFT = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere only a reset shows, which poll always tells
 
 
@@ -49,12 +52,18 @@ class Request(web.BaseRequest):
         return self._version == HttpVersion10
 
     @property
-    def is_malformed(self) -> bool:
-        """What the parser lets pass: a version that is not HTTP/1, a transfer coding that nobody here decodes."""
+    def defect(self) -> str:
+        """What the parser lets pass, in a word for the log: a version that is not HTTP/1, a transfer coding that nobody
+        here decodes. Empty where there is nothing.
+        """
         coding = self.headers.get("Transfer-Encoding")
         if self._version == HttpVersion11:
-            return coding is not None and coding.lower() != "chunked"
-        return coding is not None or not self.is_old
+            is_known = coding is None or coding.lower() == "chunked"
+        elif self.is_old:
+            is_known = coding is None
+        else:
+            return "version"
+        return "" if is_known else "transfer_encoding"
 
     @property
     def awaits_leave(self) -> bool:
@@ -120,6 +129,8 @@ class Connection(web.RequestHandler):
         if self._presence_timer is not None:
             self._presence_timer.cancel()
         super().connection_lost(exc)
+        self._body = None  # a body refers to its connection, and so do those of requests that still wait
+        self._messages.clear()
 
     def became_busy(self) -> None:
         """A request is being answered: only its own limits hold."""
@@ -151,14 +162,16 @@ class Connection(web.RequestHandler):
         elif head_open:
             self._head_size += len(data)
             if self._head_size > MAX_HEAD:
-                log.info("bad_request", peer=self.peer.address)
+                self._tell_of_bad_request("too_long")
                 self.force_close()
 
     def _look_at(self, message: object, body: StreamReader) -> None:
         """The latest of what the parser found."""
         if not isinstance(message, _ErrInfo):
             self._body = body
-        elif self._body is not None and not self._body.is_eof() and self._waiter is None:
+            return
+        message.exc.__traceback__ = None  # whose frames refer to the message
+        if self._body is not None and not self._body.is_eof() and self._waiter is None:
             # It gave up inside a body: that request's answer says so, and no second one follows.
             self._messages.pop()
             self._lingering_time = 0.0
@@ -174,8 +187,11 @@ class Connection(web.RequestHandler):
         self._presence_timer = None
         if self.transport is None or self.transport.is_reading():
             return
+        socket = self.transport.get_extra_info("socket")
+        if socket is None:
+            return  # TLS has ended, and the connection with it in the next turn
         poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), LEFT)
+        poll.register(socket.fileno(), LEFT)
         if poll.poll(0):
             self.transport.abort()
         else:
@@ -189,18 +205,27 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - aiohttp's text echoes the input: never shown
     ) -> web.StreamResponse:
         """Answer for what is no request (status 400), or for a defect of ours (500)."""
-        if isinstance(exc, ConnectionError):
-            raise exc  # the peer left while it was answered
-        if status >= 500:
-            log.error("unexpected_error", exc_info=exc)
-        else:
-            log.info("bad_request", peer=self.peer.address)
+        if status < 500:
+            return self.refuse(next((word for kind, word in COMPLAINTS if isinstance(exc, kind)), "malformed"))
+        log.error("unexpected_error", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
-        response = web.Response(status=status, text="bad request\n" if status < 500 else "internal error\n")
-        response.headers["Server"] = SERVER_NAME
-        response.force_close()
-        return response
+        return _bare(500, "internal error\n")
+
+    def refuse(self, reason: str) -> web.StreamResponse:
+        """Answer for what is no request; `reason` is a word for the log."""
+        self._tell_of_bad_request(reason)
+        return _bare(400, "bad request\n")
+
+    def _tell_of_bad_request(self, reason: str) -> None:
+        log.info("bad_request", peer=self.peer.address, reason=reason)
+
+
+def _bare(status: int, text: str) -> web.StreamResponse:
+    """The last answer of a connection."""
+    response = web.Response(status=status, text=text, headers={"Server": SERVER_NAME})
+    response.force_close()
+    return response
 
 
 class Http1Server(web.Server):

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from aiohttp import web
-from aiohttp.client_exceptions import ClientConnectionError, ClientPayloadError
 from multidict import CIMultiDict
 
 from gateway.call import Call
@@ -49,16 +48,19 @@ class Http1Front:
             connection.closing = True
         try:
             response = await self._answer(request, connection)
-            if connection.closing and not isinstance(response, Written):
-                response.force_close()
-            return response
+        except ConnectionError:  # the reply cannot be finished; raised on, it and aiohttp's task would keep each other
+            connection.force_close()
+            return LAST
         finally:
             if connection.transport is not None:
                 connection.became_idle()
+        if connection.closing and not isinstance(response, Written):
+            response.force_close()
+        return response
 
     async def _answer(self, request: Request, connection: Connection) -> web.StreamResponse:
-        if request.is_malformed:
-            return connection.handle_error(request, 400)
+        if defect := request.defect:
+            return connection.refuse(defect)
         snapshot = self._snapshot()
         found = snapshot.reception.receive(_head(request, connection))
         if isinstance(found, Answer):
@@ -162,7 +164,11 @@ class Exchange:
                     await self._readable.wait()
         except TimeoutError:
             call.fail(STALLED, "body_stall")
-        except (ClientPayloadError, ClientConnectionError, web.RequestPayloadError):
+        except OSError as error:  # how the connection ended
+            error.__traceback__ = None  # the body keeps the error, and its frames refer to the body
+            call.cancel()
+        except web.RequestPayloadError as error:
+            error.__traceback__ = None
             call.fail(Status(Code.INVALID_ARGUMENT, "the request body is malformed"), "bad_body")
         else:
             call.request_end()

@@ -10,12 +10,16 @@ Rules
 import asyncio
 from collections.abc import Callable
 
-from gateway.front.census import Census
+import structlog
+
+from gateway.front.census import Census, Gathering
 from gateway.front.http2_stream import Exchange, PlainExchange
 from gateway.front.snapshot import FrontSnapshot
 from gateway.http2 import Link
 from gateway.protocol.metadata import Header
 from gateway.request import Answer, RequestHead
+
+log = structlog.get_logger("gateway.front")
 
 CONNECTION_WINDOW = 16 * 1024 * 1024  # bytes of all request bodies of one connection that may be sent ahead
 GREETING_TIMEOUT = 10.0  # seconds for the peer's first SETTINGS
@@ -30,8 +34,7 @@ class Http2Front:
     def __init__(self, snapshot: Callable[[], FrontSnapshot], census: Census) -> None:
         self.snapshot = snapshot
         self.census = census
-        self.links: set[BrowserLink] = set()
-        self._empty: asyncio.Future[None] | None = None
+        self.links: Gathering[BrowserLink] = Gathering()
 
     def __call__(self) -> "BrowserLink":
         return BrowserLink(self)
@@ -47,15 +50,11 @@ class Http2Front:
 
     async def until_empty(self, seconds: float) -> None:
         """Return when there is no connection any more, or after `seconds`."""
-        if self.links:
-            self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._empty], timeout=seconds)
+        await self.links.until_empty(seconds)
 
     def lost(self, link: "BrowserLink") -> None:
-        self.links.discard(link)
+        self.links.leave(link)
         self.census.disconnected()
-        if self._empty is not None and not self.links and not self._empty.done():
-            self._empty.set_result(None)
 
     def close(self) -> None:
         for link in tuple(self.links):
@@ -137,6 +136,9 @@ class BrowserLink(Link):
             exchange.call.start()
             if ended:
                 exchange.request_end()
+
+    def request_malformed(self) -> None:
+        log.info("bad_request", peer=self.peer.address, reason="malformed")
 
     def _head(self, block: tuple[Header, ...]) -> RequestHead:
         """The engine has seen to it that the pseudo-headers come first, once each, and that none is missing."""

@@ -22,6 +22,7 @@ ONCE = (b"origin", b"host", b"content-type", b"content-encoding")  # they decide
 LISTS = (b"accept", b"grpc-timeout")  # a list is one value (RFC 9110, section 5.3)
 PLAIN_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 NO_STORE: Header = (b"cache-control", b"no-store")
+NATIVE_OVER_HTTP1 = "native gRPC (application/grpc) needs HTTP/2, for its trailers; gRPC-Web is application/grpc-web"
 WEB_ONLY = "the content type is not application/grpc-web or application/grpc-web-text"
 NATIVE_OR_WEB = "the content type is not application/grpc-web, application/grpc-web-text or application/grpc"
 
@@ -86,7 +87,7 @@ class Reception:
         if raw_type is not None:
             call_type = content_type.parse(raw_type, fields.get(b"accept"), trailers=head.takes_trailers)
         if call_type is None:
-            return _refuse(415, NATIVE_OR_WEB if head.takes_trailers else WEB_ONLY, "content_type")
+            return _refuse(415, _wanted_type(head, raw_type), "content_type")
         if fields.get(b"content-encoding", b"identity").lower() != b"identity":
             return _refuse(415, "a gRPC-Web request takes no content-encoding", "content_encoding")
         authorization = fields.get(b"authorization")
@@ -106,6 +107,13 @@ class Reception:
             http2=head.takes_trailers,
             traceparent=fields.get(b"traceparent"),
         )
+
+
+def _wanted_type(head: RequestHead, raw_type: bytes | None) -> str:
+    if head.takes_trailers:
+        return NATIVE_OR_WEB
+    is_native = raw_type is not None and content_type.parse(raw_type, None, trailers=True) is not None
+    return NATIVE_OVER_HTTP1 if is_native else WEB_ONLY
 
 
 def _repeated(headers: Headers, fields: dict[bytes, bytes]) -> list[bytes]:

@@ -20,7 +20,7 @@ from ngh2 import (
     TrailersReceived,
 )
 
-from gateway.http2.errors import NO_ERROR
+from gateway.http2.errors import NO_ERROR, PROTOCOL_ERROR
 from gateway.http2.limits import ACKNOWLEDGED, PATIENCE_SENT, SEND_BUFFER
 from gateway.http2.wire import Wire
 from gateway.protocol.metadata import Header, Headers
@@ -116,7 +116,8 @@ class Link(Wire):
 
     def expect_end(self, stream_id: int) -> None:
         """Both ends are over, so the stream closes by itself; if what is left of it does not leave, it is reset."""
-        self._unfinished[stream_id] = self._loop.time()
+        if stream_id in self.streams:  # else it is closed already
+            self._unfinished[stream_id] = self._loop.time()
 
     def hold(self, stream_id: int) -> None:
         """From now on the peer's window stays shut for what comes."""
@@ -139,6 +140,9 @@ class Link(Wire):
 
     def request_received(self, stream_id: int, headers: tuple[Header, ...], ended: bool) -> None:
         """A server's: a new stream."""
+
+    def request_malformed(self) -> None:
+        """A server's: a head that is none (RFC 9113, section 8.1.1), for which the engine has reset the stream."""
 
     def stream_gone(self) -> None:
         """One stream less."""
@@ -204,6 +208,8 @@ class Link(Wire):
                 self.release(event.stream_id)
             stream.closed(event.error_code, by_peer=event.stream_id in self._reset_by_peer)
             self.stream_gone()
+        elif event.error_code == PROTOCOL_ERROR:
+            self.request_malformed()
         self._reset_by_peer.discard(event.stream_id)
 
     def _taken(self, stream_id: int, size: int) -> None:

@@ -161,7 +161,9 @@ async def test_replies_that_the_backend_compressed_arrive_plain(backend: Scripte
 
 
 @pytest.mark.parametrize(
-    ("encoding", "packed"), [("gzip", gzip.compress(b"m" * 1000)), ("deflate", zlib.compress(b"m" * 1000))]
+    ("encoding", "packed"),
+    [("gzip", gzip.compress(b"m" * 1000)), ("deflate", zlib.compress(b"m" * 1000))],
+    ids=["gzip", "deflate"],
 )
 async def test_compressed_messages(gateway: RunningGateway, encoding: str, packed: bytes) -> None:
     sent = message(packed, flags=1) + message(b"plain")
@@ -180,6 +182,7 @@ async def test_compressed_messages(gateway: RunningGateway, encoding: str, packe
         ("gzip", gzip.compress(bytes(MAX_MESSAGE + 1)), 8),
         ("identity", b"x", 13),
     ],
+    ids=["unknown", "not what it says", "cut off", "too large", "identity"],
 )
 async def test_compressed_messages_that_cannot_be_opened(
     gateway: RunningGateway, encoding: str, packed: bytes, code: int

@@ -94,6 +94,7 @@ async def test_other_content_types(gateway: RunningGateway, backend: ScriptedBac
     async with untouched(gateway, backend):
         answer = await gateway.ask(request(DEMO + "Echo", gateway.fields(content_type=kind), ECHO))
     assert answer.status == 415
+    assert (b"needs HTTP/2" in answer.body) == (kind in ("application/grpc", "application/grpc+proto"))
     assert_cors(answer)
 
 

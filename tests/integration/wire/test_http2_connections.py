@@ -184,7 +184,11 @@ async def test_a_silent_client_with_a_stream_is_asked_whether_it_is_there(
 
 
 async def test_a_drain_finishes_what_runs_and_refuses_what_is_new(backend: ScriptedBackend) -> None:
-    async with running(backend.behind()) as gateway:
+    def change(configuration: dict[str, Any]) -> None:
+        backend.behind()(configuration)
+        configuration["drain"] = "30s"  # far more than the stream takes
+
+    async with running(change) as gateway:
         secure, plain = Http2Way(gateway, True), Http2Way(gateway, False)
         async with secure.connect() as one, plain.connect() as idle, wire.connect(plain.port) as silent:
             short = message(demo_pb2.CountRequest(count=30, interval_ms=50))

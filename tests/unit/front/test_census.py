@@ -37,6 +37,7 @@ def test_connections_up_to_the_limit() -> None:
 
 async def test_a_drain_waits_for_the_last_call() -> None:
     census = Census(1)
+    census.over(call(census))  # nobody was there, for a while
     one, two = call(census), call(census)
     waiting = asyncio.create_task(census.until_empty(30.0))
     await asyncio.sleep(0)

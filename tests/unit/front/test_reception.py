@@ -61,6 +61,14 @@ def test_a_refusal_that_a_page_may_read(
     assert values(answer, b"access-control-allow-origin") == [value for _, value in origin]
 
 
+@pytest.mark.parametrize("kind", [b"application/grpc", b"application/grpc+proto", b"application/grpc; x=1"])
+def test_native_grpc_without_trailers_is_told_what_it_needs(kind: bytes) -> None:
+    answer, reasons = receive("POST", ECHO, [(b"content-type", kind)])
+    assert (answer.status, reasons) == (415, ["content_type"])
+    assert b"needs HTTP/2" in answer.body
+    assert answer.body.endswith(b" gRPC-Web is application/grpc-web\n")
+
+
 @pytest.mark.parametrize("takes_trailers", [False, True])
 def test_a_wrong_type_is_told_which_ones_there_are(takes_trailers: bool) -> None:
     reception = Reception(CorsPolicy(Cors()), Refusals())

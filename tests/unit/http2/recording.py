@@ -72,6 +72,9 @@ class Recording(Link):
         self.requests.append((stream_id, list(headers), ended))
         self.streams[stream_id] = self.recorders[stream_id] = Recorder()
 
+    def request_malformed(self) -> None:
+        self.told.append("malformed")
+
     def settings_received(self) -> None:
         self.told.append("settings")
 

@@ -4,10 +4,10 @@ import asyncio
 
 import h2.errors
 import h2.events
-from h2.settings import SettingCodes
+import pytest
 
-from gateway.http2 import CANCEL, NO_ERROR, REFUSED_STREAM, SEND_BUFFER, STREAM_WINDOW
-from gateway.http2.link import GRACE
+from gateway.http2 import CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, SEND_BUFFER
+from gateway.protocol.metadata import Header
 from tests.support.http2 import (
     GOAWAY,
     HEADERS,
@@ -15,13 +15,6 @@ from tests.support.http2 import (
     frame,
 )
 from tests.unit.http2.recording import REQUEST, RESPONSE, WIDE, Recorder, asked, calling, serving
-
-
-def names(recorder: Recorder) -> list[str]:
-    return [each[0] for each in recorder.heard]
-
-
-# --- streams
 
 
 async def test_a_request_and_its_answer_as_a_server_sees_them() -> None:
@@ -145,126 +138,29 @@ async def test_who_speaks_on_after_a_reset_is_not_heard_and_comes_to_no_harm() -
     assert link.waiting(stream) == 0
 
 
-# --- what waits for the peer
-
-
-async def test_a_stream_is_told_when_too_much_waits_and_again_when_there_is_room() -> None:
+@pytest.mark.parametrize(
+    "extra",
+    [(b"host", b"other.test"), (b"X-Upper", b"1"), (b"connection", b"close"), (b"content-length", b"x"), (b"te", b"x")],
+)
+async def test_a_malformed_request_is_told_and_no_other_suffers(extra: Header) -> None:
     link, peer = await serving()
-    stream, recorder = await asked(link, peer)
-    link.send(stream, bytes(65535))  # as much as the peer's window takes
+    wrong, right = [*REQUEST, (b"host", b"api.test"), extra], REQUEST
+    malformed, good = (peer.h2.get_next_available_stream_id() + 2 * number for number in range(2))
+    peer.h2.send_headers(malformed, wrong, end_stream=True)
+    peer.h2.send_headers(good, right, end_stream=True)
     await peer.talk()
-    link.send(stream, bytes(SEND_BUFFER))
-    assert link.waiting(stream) == SEND_BUFFER
-    assert recorder.heard == []
-    link.send(stream, b"x")
-    assert recorder.heard == [("full",)]
-    link.send(stream, b"x")
-    assert recorder.heard == [("full",)]  # told once
-    for _ in range(2):  # more than half of it waits still
-        peer.open_window(65536)
-        peer.open_window(65536, stream)
-        await peer.talk()
-        assert (recorder.heard == [("full",)]) == (link.waiting(stream) > SEND_BUFFER // 2)
-    assert link.waiting(stream) == SEND_BUFFER // 2 + 2
-    for window in (None, stream):
-        peer.open_window(2, window)
-    await peer.talk()
-    assert recorder.heard == [("full",), ("writable",)]
-    link.send(stream, bytes(SEND_BUFFER))
-    assert recorder.heard == [("full",), ("writable",), ("full",)]
+    assert peer.reset(malformed) == PROTOCOL_ERROR
+    assert [stream for stream, _, _ in link.requests] == [good]
+    assert link.told == ["settings", "malformed"]
 
 
-async def test_a_stream_that_waits_does_not_hold_another_back() -> None:
-    link, peer = await serving({SettingCodes.INITIAL_WINDOW_SIZE: 1000})
-    slow, slow_recorder = await asked(link, peer)
-    quick, quick_recorder = await asked(link, peer)
-    link.send(slow, bytes(SEND_BUFFER * 2))
-    link.send(quick, b"here")
-    await peer.talk()
-    assert names(slow_recorder) == ["full"]
-    assert quick_recorder.heard == []
-    assert peer.body(quick) == b"here"
-    assert link.waiting(quick) == 0
-    assert link.waiting(slow) == SEND_BUFFER * 2 - 1000
-
-
-async def test_a_window_of_one_byte() -> None:
-    link, peer = await serving({SettingCodes.INITIAL_WINDOW_SIZE: 1})
-    stream, _ = await asked(link, peer)
-    link.send(stream, b"abc", end=True)
-    for expected in (b"a", b"ab", b"abc"):
-        await peer.talk()
-        assert peer.body(stream) == expected
-        if expected != b"abc":
-            peer.open_window(1, stream)
-    assert peer.ended(stream)
-
-
-async def test_a_stream_that_is_gone_is_not_told_of_room() -> None:
-    link, peer = await serving()
-    stream, recorder = await asked(link, peer)
-    link.send(stream, bytes(SEND_BUFFER * 2))
-    peer.h2.reset_stream(stream)
-    await peer.talk()
-    assert names(recorder) == ["full", "closed"]
-    peer.open_window(SEND_BUFFER)
-    await peer.talk()
-    assert names(recorder) == ["full", "closed"]
-    assert link.waiting(stream) == 0
-
-
-# --- what the peer may send ahead
-
-
-async def test_a_window_stays_shut_while_the_stream_is_held() -> None:
+async def test_a_request_that_its_client_takes_back_is_not_malformed() -> None:
     link, peer = await serving()
     stream, recorder = await asked(link, peer, end=False)
-    link.hold(stream)
-    assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW
-    peer.send(stream, bytes(STREAM_WINDOW))
-    await peer.talk()
-    assert len(recorder.data) == STREAM_WINDOW
-    assert peer.h2.local_flow_control_window(stream) == 0
-    assert link.unacknowledged == STREAM_WINDOW
-    assert link.missing_window == 0  # it is not lost
-    link.release(stream)
-    await peer.talk()
-    assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW
-    peer.send(stream, bytes(STREAM_WINDOW))
-    await peer.talk()
-    assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW  # and from then on it opens by itself
-    assert link.unacknowledged == 0
-
-
-async def test_the_connections_window_is_given_back_for_a_stream_that_is_gone() -> None:
-    link, peer = await serving(window=STREAM_WINDOW)
-    stream, _ = await asked(link, peer, end=False)
-    link.hold(stream)
-    peer.send(stream, bytes(STREAM_WINDOW))
-    peer.h2.reset_stream(stream)
-    await peer.talk()
-    assert (link.unacknowledged, link.missing_window) == (0, 0)
-    assert peer.h2.outbound_flow_control_window == STREAM_WINDOW
-
-
-async def test_data_for_a_stream_that_this_end_has_reset_takes_no_window() -> None:
-    link, peer = await serving(window=STREAM_WINDOW)
-    for _ in range(4):
-        stream, _ = await asked(link, peer, end=False)
-        link.reset(stream, CANCEL)
-        await asyncio.sleep(0)
-        peer.send(stream, bytes(STREAM_WINDOW // 2))  # on its way when the reset was
-        await peer.talk()
-    assert peer.h2.outbound_flow_control_window >= STREAM_WINDOW // 2
-
-
-async def test_data_for_nobody_takes_no_window() -> None:
-    link, peer = await serving(window=STREAM_WINDOW)
-    stream, _ = await asked(link, peer, end=False)
-    del link.streams[stream]
-    peer.send(stream, bytes(STREAM_WINDOW))
-    await peer.talk()
-    assert peer.h2.local_flow_control_window(stream) == STREAM_WINDOW
+    peer.h2.reset_stream(stream, h2.errors.ErrorCodes.PROTOCOL_ERROR)
+    peer.say()
+    assert recorder.heard == [("closed", PROTOCOL_ERROR, "by peer")]
+    assert link.told == ["settings", "gone"]
 
 
 async def test_small_messages_that_come_together_are_handed_on_together() -> None:
@@ -296,61 +192,6 @@ async def test_small_messages_before_a_reset_are_handed_on_before_it() -> None:
     peer.say()
     assert recorder.data == b"x" * 100
     assert recorder.heard == [("closed", CANCEL, "by peer")]
-
-
-# --- an answer before the request has ended (RFC 9113, section 8.1)
-
-
-async def test_a_request_that_nobody_waits_for_is_reset_after_a_grace() -> None:
-    link, peer = await serving()
-    stream, recorder = await asked(link, peer, end=False)
-    link.end(stream, [(b"grpc-status", b"0")])
-    link.wants_no_more(stream, had_body=True)
-    await peer.talk()
-    left_at = link.now
-    assert peer.ended(stream)
-    assert recorder.heard == [("delivered",)]
-    link.tick(left_at + GRACE * 0.9)
-    await peer.talk()
-    assert peer.reset(stream) is None
-    link.tick(left_at + GRACE * 1.1)
-    link.tick(left_at + GRACE * 1.1)
-    await peer.talk()
-    assert peer.reset(stream) == NO_ERROR
-    assert recorder.heard == [("delivered",), ("closed", NO_ERROR)]
-
-
-async def test_a_request_that_ends_within_the_grace_is_not_reset() -> None:
-    link, peer = await serving()
-    stream, recorder = await asked(link, peer, end=False)
-    link.end(stream)
-    link.wants_no_more(stream, had_body=True)
-    await peer.talk()
-    peer.send(stream, b"", end=True)
-    await peer.talk()
-    link.tick(link.now + 2 * GRACE)
-    await peer.talk()
-    assert recorder.heard == [("delivered",), ("end",), ("closed", NO_ERROR)]
-    assert peer.reset(stream) is None
-
-
-async def test_an_answer_has_left_when_the_peers_windows_have_let_it() -> None:
-    link, peer = await serving({SettingCodes.INITIAL_WINDOW_SIZE: 2})
-    stream, recorder = await asked(link, peer, end=False)
-    link.send(stream, b"abc", end=True)
-    link.wants_no_more(stream, had_body=True)
-    await peer.talk()
-    assert recorder.heard == []
-    link.tick(link.now + 10 * GRACE)
-    await peer.talk()
-    assert peer.reset(stream) is None
-    peer.open_window(1, stream)
-    await peer.talk()
-    assert recorder.heard == [("delivered",)]
-    assert peer.body(stream) == b"abc"
-    link.tick(link.now + 0.5 * GRACE)
-    await peer.talk()
-    assert peer.reset(stream) is None
 
 
 async def test_a_lost_connection_tells_its_streams_whether_they_may_have_been_seen() -> None:

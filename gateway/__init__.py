@@ -28,7 +28,8 @@ A call takes one way through, and its reply the same way back:
     app.py      the composition root: settings in, a running gateway out; gauges.py what /metrics says of it
     configuration_file.py  the file that a running gateway follows
     process.py  a gateway as a process; run.py what the commands run; cli/ the command line
-    supervisor.py  several workers (worker.py), which it gives an order (order.py) and asks over a line (control.py)
+    supervisor.py  several workers (supervised.py: one of them; worker.py: its process), which it gives an order and a
+                configuration (order.py) and asks over a line (control.py)
 
 Imports point downwards only: cli, run, app, then generation, then check, reload and envoy, then front, upstream,
 observe and demo, then policy, call, ends, then permit, request, http2 and tasks, then peer, seldom and standstill, then

@@ -6,12 +6,14 @@ Rule: everything is judged before anything listens; a gateway that has started a
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
+from gateway.check import certificate_problems
 from gateway.errors import StartError
 from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
 from gateway.front.census import Census
@@ -38,6 +40,19 @@ log = structlog.get_logger("gateway")
 
 GOING_DOWN = Status(Code.UNAVAILABLE, "the gateway is shutting down")
 LAST_WORDS = 1.5  # seconds for the trailers of calls that the drain cut off, and for connections to close
+
+
+@contextlib.contextmanager
+def _placing_certificates(settings: Settings) -> Iterator[None]:
+    """SettingsError in place of CertificateError, which says where it is named; StartError if it changed while it was
+    read, and can be used by now.
+    """
+    try:
+        yield
+    except CertificateError as error:
+        if problems := list(certificate_problems(settings)):
+            raise SettingsError(problems) from None
+        raise StartError(error.message) from None
 
 
 class Gateway:
@@ -72,11 +87,12 @@ class Gateway:
 
         Raises SettingsError (every problem at once), StartError.
         """
-        first = await Generation.build(self.settings, self._shared)
-        self._succession = Succession(first)
-        self._snapshot = first.snapshot
-        self._keep(self._tick())
-        await self._listen(sockets)
+        with _placing_certificates(self.settings):
+            first = await Generation.build(self.settings, self._shared)
+            self._succession = Succession(first)
+            self._snapshot = first.snapshot
+            self._keep(self._tick())
+            await self._listen(sockets)
         Gauges(self._registry, self)
         if self.settings.admin is not None and not operated:
             await self._admin.listen(self.settings.admin.bind)
@@ -175,11 +191,9 @@ class Gateway:
         """The sections that have changed. Raises SettingsError, StartError."""
         settings = self._keep_what_is_fixed(settings)
         before = self.succession.current
-        try:
+        with _placing_certificates(settings):
             tls = [server_tls(listener) for listener in settings.listeners]
             following = await Generation.build(settings, self._shared, before)
-        except CertificateError as error:  # it was judged well, and has changed since
-            raise StartError(error.message) from None
         changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(self.settings, name)]
         if following.unary != before.unary:
             changed.append("descriptors")

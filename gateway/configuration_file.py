@@ -59,7 +59,10 @@ class ConfigurationFile:
             return
         self._seen = content
         before = self._gateway.settings
-        await self._gateway.reload(self._load)
+        try:
+            await self._gateway.reload(self._load)
+        except Exception:  # a defect, which must not end the watch
+            log.exception("unexpected_error")
         if self._gateway.settings is not before:
             self._changed()
 

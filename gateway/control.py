@@ -1,4 +1,7 @@
-"""The line between a supervisor and one of its workers: questions and answers, in JSON.
+"""The line between a supervisor and one of its workers, in JSON.
+
+    supervisor ── a first word; questions ──▶ worker
+               ◀── answers; news, unasked ───
 
 Rule: either end that goes leaves the other to notice, for reading ends.
 """
@@ -15,7 +18,10 @@ from gateway.tasks import lasting
 
 _LENGTH = struct.Struct(">I")
 
+_UNASKED = 0  # in place of a question's number
+
 Answers = Mapping[str, Callable[[], Awaitable[Any]]]
+News = Mapping[str, Callable[[Any], None]]
 
 
 class SilenceError(Exception):
@@ -50,6 +56,13 @@ class WorkerEnd(_End):
     async def over(cls, end: socket.socket) -> "WorkerEnd":
         return cls(*await asyncio.open_unix_connection(sock=end))
 
+    async def first_word(self) -> Any:
+        """Before any question. Raises OSError or EOFError if the supervisor is gone."""
+        return await self._receive()
+
+    def tell(self, news: str, value: object) -> None:
+        self._send((_UNASKED, (news, value)))
+
     async def answer(self, answers: Answers) -> None:
         """One question after the other, until the supervisor is gone."""
         try:
@@ -63,15 +76,24 @@ class WorkerEnd(_End):
 class SupervisorEnd(_End):
     """Asks."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, news: News) -> None:
+        """`news`: what to do with what a worker tells, unasked."""
         super().__init__(reader, writer)
-        self._asked = 0
+        self._news = news
+        self._asked = _UNASKED
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._listening = lasting(self._listen())
 
     @classmethod
-    async def over(cls, end: socket.socket) -> "SupervisorEnd":
-        return cls(*await asyncio.open_unix_connection(sock=end))
+    async def over(cls, end: socket.socket, news: News) -> "SupervisorEnd":
+        return cls(*await asyncio.open_unix_connection(sock=end), news)
+
+    def say_first(self, word: object) -> None:
+        self._send(word)
+
+    async def heard_all(self) -> None:
+        """Until the worker can say nothing more."""
+        await asyncio.wait([self._listening])
 
     async def ask(self, question: str, *, within: float | None) -> Any:
         """`within`: seconds. Raises SilenceError."""
@@ -93,7 +115,10 @@ class SupervisorEnd(_End):
         try:
             while True:
                 number, value = await self._receive()
-                if (answer := self._waiting.get(number)) is not None and not answer.done():
+                if number == _UNASKED:
+                    news, told = value
+                    self._news[news](told)
+                elif (answer := self._waiting.get(number)) is not None and not answer.done():
                     answer.set_result(value)
         except (OSError, EOFError):
             for answer in self._waiting.values():

@@ -1,4 +1,4 @@
-"""A gateway as a process: its event loop, its log and its signals.
+"""A gateway as a process: its event loop, its log, its signals, and what it tells the service manager.
 
 Rule: SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reads the configuration again.
 """
@@ -7,7 +7,9 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,7 @@ class Source:
 
     path: Path
     load: Callable[[], Settings]  # raises SettingsError
-    configure_log: Callable[[Settings], None]
+    changed: Callable[[Settings], None]  # called with those that are in use from now on
 
 
 def run(main: Coroutine[None, None, None]) -> None:
@@ -49,6 +51,8 @@ async def until_signalled(
     signals: asyncio.Queue[None] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, None)
+    if source is not None:
+        loop.add_signal_handler(signal.SIGHUP, _ignore)  # who starts reads the configuration anyway
     observe_log.OUTPUT.gather(loop.call_later)
     trimming = lasting(_give_memory_back())
     try:
@@ -75,13 +79,26 @@ async def _following(gateway: Gateway, source: Source | None) -> AsyncIterator[N
         yield
         return
     loop = asyncio.get_running_loop()
-    file = ConfigurationFile(source.path, source.load, gateway, lambda: source.configure_log(gateway.settings))
+    file = ConfigurationFile(source.path, source.load, gateway, lambda: source.changed(gateway.settings))
     loop.add_signal_handler(signal.SIGHUP, file.read_again)
     try:
         yield
     finally:
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # it must not end a drain
+        loop.add_signal_handler(signal.SIGHUP, _ignore)  # it must not end a drain
         await file.close()
+
+
+def _ignore() -> None:
+    """What a signal does whose own action would end the process."""
+
+
+def tell_manager(state: str) -> None:
+    """Tell the service manager, if there is one that wants to know: `READY=1` (sd_notify(3))."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        if address.startswith("@"):
+            address = "\0" + address[1:]  # an abstract one
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, contextlib.suppress(OSError):
+            manager.sendto(state.encode(), address)
 
 
 def _spare_the_collector() -> None:

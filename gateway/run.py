@@ -20,7 +20,7 @@ from gateway.envoy.validate import EnvoyMissingError, find_envoy
 from gateway.errors import StartError
 from gateway.front.pages import static_pages
 from gateway.observe.log import OUTPUT, configure_log
-from gateway.process import Source, run, until_signalled
+from gateway.process import Source, run, tell_manager, until_signalled
 from gateway.settings import Address, Admin, Settings, load, parse
 from gateway.version import VERSION
 
@@ -154,6 +154,7 @@ async def _envoy_beside(world: "DemoWorld", port: int | None) -> AsyncIterator[_
 def say_ready(gateway: Gateway) -> None:
     log.info("ready", listeners=gateway.urls, admin=gateway.admin_url, version=VERSION)
     OUTPUT.write_out()
+    tell_manager("READY=1")
 
 
 def _welcome(world: "DemoWorld", gateway: Gateway, envoy: _Envoy | None) -> str:

@@ -5,140 +5,33 @@
     operator's pages
 
 Rules
-- The supervisor serves no call. It binds, starts workers, starts those again that end, and speaks for all of them.
-- Workers are new processes, never forks of one that has threads or grpc in it.
-- Each worker has sockets of its own for the same addresses (SO_REUSEPORT), between which the kernel spreads new
-  connections. They stay the supervisor's, too: who waits to be accepted outlives a worker that dies. A worker that
-  fails again and again loses them, so that nobody waits for it.
+- The supervisor serves no call. It binds, keeps workers running (supervised.py), and speaks for all of them.
 - Workers watch the configuration themselves, and drain and end when the supervisor is gone.
 """
 
 import asyncio
+import contextlib
 import signal
-import socket
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import structlog
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-from gateway.control import SilenceError, SupervisorEnd
 from gateway.errors import StartError
 from gateway.exposition import together
 from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
 from gateway.front.listener import Sockets, bind, naming
 from gateway.observe.log import configure_log
-from gateway.order import Order
-from gateway.settings import Address, Settings
+from gateway.process import tell_manager
+from gateway.settings import Address, Settings, SettingsError, parse
+from gateway.supervised import Worker, close_sockets
 from gateway.tasks import lasting
 from gateway.version import VERSION
 
 log = structlog.get_logger("gateway")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds before a worker that has ended is started again; doubled each time
-STOOD = 60.0  # seconds after which a worker's end is no longer one in a row
-PATIENT = 2.0  # seconds of pause for which connections may wait for it
-LOOK_EVERY, STUCK = 5.0, 30.0  # seconds between two questions to a worker, and without an answer: it is ended
-ANSWER_TIMEOUT = 5.0  # seconds for a question of the operator's
 LAST_WORDS = 10.0  # seconds beyond `drain` after which a worker is killed
-
-
-class Worker:
-    """One of them, as the supervisor sees it."""
-
-    def __init__(self, index: int, supervisor: "Supervisor") -> None:
-        self.index = index
-        self.ready = asyncio.Event()
-        self.restarts = 0
-        self.exit_code = 0  # of one that has ended for good
-        self.urls: list[str] = []
-        self.sockets: list[Sockets] = []  # by listener; none while it has to be waited for too long
-        self.process: asyncio.subprocess.Process | None = None
-        self.line: SupervisorEnd | None = None
-        self._supervisor = supervisor
-
-    async def keep(self) -> None:
-        """Run it, again and again."""
-        pause = FIRST_PAUSE
-        while True:
-            started_at = time.monotonic()
-            try:
-                code = await self._run_once()
-                cause = _cause(code)
-            except StartError as error:  # its address was free for a moment, and somebody has taken it
-                code, cause = 1, str(error)
-            if self._supervisor.stopping or not self._supervisor.started:
-                self.exit_code = code or 1
-                return
-            self.restarts += 1
-            pause = FIRST_PAUSE if time.monotonic() - started_at >= STOOD else min(pause * 2, LONGEST_PAUSE)
-            log.error("worker_ended", worker=self.index, cause=cause, again_in=pause)
-            if pause > PATIENT:
-                self.close_sockets()
-            await asyncio.sleep(pause)
-
-    async def _run_once(self) -> int:
-        """Its exit code, which is negative for a signal."""
-        if not self.sockets:
-            self.sockets = self._supervisor.bind()
-        ours, its = socket.socketpair()
-        numbers = [[one.fileno() for one in sockets] for sockets in self.sockets]
-        order = Order(
-            config=str(self._supervisor.path),
-            index=self.index,
-            workers=self._supervisor.wanted,
-            sockets=numbers,
-            line=its.fileno(),
-            debug=self._supervisor.debug,
-        )
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", "worker", order.text()),
-            pass_fds=[number for each in numbers for number in each] + [its.fileno()],
-            process_group=0,  # Ctrl-C is the supervisor's, which tells its workers
-        )
-        its.close()
-        self.line = await SupervisorEnd.over(ours)
-        looking = lasting(self._look_after())
-        try:
-            return await self.process.wait()
-        finally:
-            self.ready.clear()
-            looking.cancel()
-            self.line.close()
-
-    async def _look_after(self) -> None:
-        assert self.line is not None
-        try:
-            self.urls = await self.line.ask("ready", within=None)
-            self.ready.set()
-            while True:
-                await asyncio.sleep(LOOK_EVERY)
-                await self.line.ask("ready", within=STUCK)
-        except SilenceError as silence:
-            stuck = not silence.gone  # who is gone ends by itself
-        if stuck:
-            log.error("worker_stuck", worker=self.index)
-            self.send(signal.SIGKILL)
-
-    async def ask(self, question: str) -> Any:
-        """None: it does not answer."""
-        assert self.line is not None
-        try:
-            return await self.line.ask(question, within=ANSWER_TIMEOUT)
-        except SilenceError:
-            return None
-
-    def send(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(number)
-
-    def close_sockets(self) -> None:
-        for sockets in self.sockets:
-            for one in sockets:
-                one.close()
-        self.sockets = []
 
 
 class Supervisor:
@@ -150,10 +43,11 @@ class Supervisor:
         self.wanted = wanted
         self.count = wanted or settings.workers
         self.debug = debug
-        self.started = False
-        self.stopping = False
+        self.stopping = asyncio.Event()
+        self.in_use: str | None = None  # the configuration, as a text, once a worker serves by one
+        self.addresses = [str(listener.bind) for listener in settings.listeners]
         self._settings = settings
-        self._addresses = [listener.bind for listener in settings.listeners]
+        self._bound = [listener.bind for listener in settings.listeners]
         self._workers = [Worker(index, self) for index in range(self.count)]
         self._keeping: list[asyncio.Task[None]] = []
         self._signals: asyncio.Queue[None] = asyncio.Queue()
@@ -162,19 +56,43 @@ class Supervisor:
     def bind(self) -> list[Sockets]:
         """Sockets of one more worker. Raises StartError."""
         bound: list[Sockets] = []
-        for index, address in enumerate(self._addresses):
-            with naming(f"listeners[{index}].bind", address):
-                bound.append(bind(address, shared=True))
-            if not address.port:  # for the workers to come, the one that it is now
-                self._addresses[index] = Address(address.host, bound[-1][0].getsockname()[1])
+        try:
+            for index, address in enumerate(self._bound):
+                with naming(f"listeners[{index}].bind", address):
+                    bound.append(bind(address, shared=True))
+                if not address.port:  # for the workers to come, the one that it is now
+                    self._bound[index] = Address(address.host, bound[-1][0].getsockname()[1])
+        except StartError:
+            close_sockets(bound)
+            raise
         return bound
+
+    @property
+    def serves(self) -> bool:
+        """Some worker does."""
+        return any(worker.ready.is_set() for worker in self._workers)
+
+    def learn(self, configuration: str) -> None:
+        """A worker serves by it now."""
+        self.in_use = configuration
+        with contextlib.suppress(SettingsError):  # a file that it names has gone since
+            self._settings = parse(configuration, self.path.absolute().parent)
+            configure_log(self._settings, debug=self.debug)
+
+    def _judge_addresses(self) -> None:
+        """Another gateway of the same user may share its addresses, too, and would get some of our connections, or we
+        some of its. Raises StartError.
+        """
+        for index, address in enumerate(self._bound):
+            with naming(f"listeners[{index}].bind", address):
+                close_sockets([bind(address)])
 
     async def run(self) -> int:
         """Until a signal ends it; the exit code. Raises StartError."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.put_nowait, None)
-        loop.add_signal_handler(signal.SIGHUP, self._send, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._read_again)
         signalled = asyncio.ensure_future(self._signals.get())
         starting = asyncio.ensure_future(self._start())
         try:
@@ -184,18 +102,22 @@ class Supervisor:
                     return code  # it has said on stderr why
                 listeners, admin = self._workers[0].urls, self._admin.url
                 log.info("ready", listeners=listeners, admin=admin, version=VERSION, workers=self.count)
+                tell_manager("READY=1")
                 await signalled
             starting.cancel()
             await self._drain()
             return 0
         finally:
-            self.stopping = True
+            self.stopping.set()
             self._send(signal.SIGKILL)
             await asyncio.gather(*self._keeping, return_exceptions=True)
             await self._admin.close()
 
     async def _start(self) -> int:
-        """0, or the exit code of a worker that could not start. The first one alone, so that it is said once."""
+        """0, or the exit code of a worker that could not start and has said why. The first one alone, so that it is
+        said once. Raises StartError.
+        """
+        self._judge_addresses()
         for worker in self._workers:
             worker.sockets = self.bind()
         for some in (self._workers[:1], self._workers[1:]):
@@ -206,16 +128,16 @@ class Supervisor:
                 for task in keeping:
                     if task.done():
                         task.result()
-                if failed := [worker.exit_code for worker in some if worker.exit_code]:
-                    return failed[0]
-        self.started = True
+                for worker in some:
+                    if worker.exit_code is not None:
+                        return worker.failed()
         if self._settings.admin is not None:
             await self._admin.listen(self._settings.admin.bind)
         return 0
 
     async def _drain(self) -> None:
         """A second signal stops at once, as it does a single worker."""
-        self.stopping = True
+        self.stopping.set()
         log.info("draining", workers=self.count, seconds=self._settings.drain)
         for worker in self._workers:
             worker.close_sockets()
@@ -224,11 +146,16 @@ class Supervisor:
         ending = asyncio.ensure_future(asyncio.wait(self._keeping))
         patience = self._settings.drain + LAST_WORDS
         await asyncio.wait({ending, again}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        again.cancel()
-        if not ending.done():
+        if not again.cancel():
             self._send(signal.SIGTERM)
             await asyncio.wait({ending}, timeout=LAST_WORDS)
         log.info("stopped")
+
+    def _read_again(self) -> None:
+        """Who is not ready yet reads it anyway, and might not expect the signal yet."""
+        for worker in self._workers:
+            if worker.ready.is_set():
+                worker.send(signal.SIGHUP)
 
     def _send(self, number: signal.Signals) -> None:
         for worker in self._workers:
@@ -238,7 +165,7 @@ class Supervisor:
 
     async def readiness(self) -> Readiness:
         """Ready is who has one worker that is."""
-        if self.stopping:
+        if self.stopping.is_set():
             return SHUTTING_DOWN
         answers = await self._ask("readiness")
         silent = (worker.index for worker in self._workers if worker.index not in answers)
@@ -265,10 +192,6 @@ class Supervisor:
         asked = [worker for worker in self._workers if worker.ready.is_set() and worker.line is not None]
         answers = await asyncio.gather(*(worker.ask(question) for worker in asked))
         return {worker.index: answer for worker, answer in zip(asked, answers, strict=True) if answer is not None}
-
-
-def _cause(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def supervise(path: Path, settings: Settings, wanted: int | None, *, debug: bool) -> int:

@@ -1,6 +1,8 @@
 """One of several processes that share the listeners (supervisor.py).
 
-Rule: it serves as `serve` with one worker does; only its sockets and the operator's pages are the supervisor's.
+Rules
+- It serves as `serve` with one worker does; only its sockets and the operator's pages are the supervisor's.
+- Who starts while others serve does not take calls that only they can answer: without the keys that they have, it ends.
 """
 
 import asyncio
@@ -11,21 +13,43 @@ from functools import partial
 from pathlib import Path
 
 from gateway.app import Gateway
+from gateway.check import key_problems
 from gateway.control import WorkerEnd
+from gateway.errors import StartError
 from gateway.observe.log import configure_log
-from gateway.order import Order
+from gateway.order import Configuration, Order
 from gateway.process import Source, run, until_signalled
+from gateway.settings import Settings, SettingsError
 from gateway.tasks import lasting
 
 
 def work(order: Order) -> None:
     """Raises SettingsError, StartError."""
-    settings = order.settings()
-    configure_log(settings, debug=order.debug, worker=order.index)
-    run(_work(order, Gateway(settings)))
+    run(_work(order))
 
 
-async def _work(order: Order, gateway: Gateway) -> None:
+async def _work(order: Order) -> None:
+    line = await WorkerEnd.over(socket.socket(fileno=order.line))
+    try:
+        in_use, others_serve = await line.first_word()
+    except (OSError, EOFError):
+        return  # the supervisor has gone meanwhile
+    try:
+        await _serve(order, in_use, line, others_serve=others_serve)
+    except SettingsError as error:
+        line.tell("problem", "; ".join(map(str, error.problems)))
+        raise
+    except StartError as error:
+        line.tell("problem", str(error))
+        raise
+
+
+async def _serve(order: Order, in_use: str | None, line: WorkerEnd, *, others_serve: bool) -> None:
+    configuration = Configuration(order, in_use)
+    settings = configuration.at_start()
+    log_by = partial(configure_log, debug=order.debug, worker=order.index)
+    log_by(settings)
+    gateway = Gateway(settings)
     started = asyncio.Event()
 
     async def ready() -> list[str]:
@@ -40,18 +64,24 @@ async def _work(order: Order, gateway: Gateway) -> None:
         return (await gateway.metrics()).decode()
 
     async def obey() -> None:
-        answers = {"ready": ready, "readiness": readiness, "metrics": metrics, "config": gateway.configuration}
-        line = await WorkerEnd.over(socket.socket(fileno=order.line))
-        await line.answer(answers)
+        await line.answer({"ready": ready, "readiness": readiness, "metrics": metrics, "config": gateway.configuration})
         os.kill(os.getpid(), signal.SIGTERM)  # the supervisor is gone: nobody would start another one
 
+    async def start() -> None:
+        sockets = [[socket.socket(fileno=number) for number in numbers] for numbers in order.sockets]
+        await gateway.start(sockets, operated=True)
+        tokens = gateway.succession.current.tokens
+        if others_serve and not tokens.ready:
+            raise SettingsError(list(key_problems(settings, tokens)))
+        if configuration.text != in_use:
+            line.tell("configuration", configuration.text)
+
+    def changed(settings: Settings) -> None:
+        log_by(settings)
+        configuration.follow(gateway.restart_needed)
+        line.tell("configuration", configuration.text)
+
     obeying = lasting(obey())
-    sockets = [[socket.socket(fileno=number) for number in numbers] for numbers in order.sockets]
-    log_again = partial(configure_log, debug=order.debug, worker=order.index)
-    await until_signalled(
-        gateway,
-        started.set,
-        source=Source(Path(order.config), order.settings, log_again),
-        start=partial(gateway.start, sockets, operated=True),
-    )
+    source = Source(Path(order.config), configuration.from_file, changed)
+    await until_signalled(gateway, started.set, source=source, start=start)
     obeying.cancel()

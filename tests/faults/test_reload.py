@@ -11,14 +11,17 @@ import pytest
 from cryptography import x509
 from structlog.testing import capture_logs
 
-from gateway import reload
+from gateway import app, generation, reload
 from gateway.demo.pb import demo_pb2
 from gateway.upstream.h2 import H2Upstream
 from tests.faults.conftest import Figures
+from tests.support import http2
 from tests.support.frames import message
 from tests.support.gateway import DEMO, ORIGIN, RunningGateway, eventually, running, untouched
+from tests.support.wire import connect, request
 
 ELSEWHERE = "https://elsewhere.example.com"
+ECHO = message(demo_pb2.EchoRequest(text="hello"))
 
 
 def count(number: int, interval_ms: int) -> bytes:
@@ -151,15 +154,26 @@ async def test_a_bad_configuration_is_refused_whole() -> None:
 
 
 async def test_keys_that_do_not_come_keep_the_old_configuration() -> None:
+    """All of it: what is wrong shows only when the new one is built, and it is not half in use by then."""
     async with running() as gateway:
+        before, upstream = await gateway.gateway.configuration(), gateway.gateway.upstream("demo")
+        room = gateway.gateway.census.max_connections
 
         def elsewhere(configuration: dict[str, Any]) -> None:
             configuration["auth"]["issuers"][0]["jwks"] = "http://127.0.0.1:1/jwks"
+            configuration["cors"]["allow_origins"].append(ELSEWHERE)
+            configuration["limits"] = {"max_connections": room - 1}
+            configuration["upstreams"]["demo"]["connections"] = 2
 
         with capture_logs() as events:
             assert not await gateway.reconfigure(elsewhere)
         (refused,) = [event for event in events if event["event"] == "configuration_refused"]
         assert "auth.issuers[0].jwks" in refused["problems"][0]
+        async with untouched(gateway):
+            assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).http == 403
+        assert await gateway.gateway.configuration() == before
+        assert gateway.gateway.census.max_connections == room
+        assert gateway.gateway.upstream("demo") is upstream
         assert (await gateway.echo()).code == 0
 
 
@@ -215,29 +229,32 @@ def files(gateway: RunningGateway) -> tuple[Path, Path]:
 
 async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost(figures: Figures) -> None:
     async with running() as gateway, Load(gateway) as load:
-        before = await serial(gateway)
-        secure = gateway.gateway.urls[1].replace("127.0.0.1", "localhost")
-        trust = ssl.create_default_context(cafile=str(gateway.world.pki.ca))
-
-        async def old_connection() -> int:
-            body, headers = message(demo_pb2.EchoRequest(text="x")), gateway.headers()
-            async with gateway.session.post(secure + DEMO + "Echo", data=body, headers=headers, ssl=trust) as reply:
-                await reply.read()
-                return reply.status
-
-        assert await old_connection() == 200
-        gateway.world.pki.issue("listener", "localhost")
-        certificate, key = files(gateway)
-        renewed = gateway.world.pki.issue("renewed", "localhost")
-        certificate.write_bytes(renewed.certificate.read_bytes())
-        key.write_bytes(renewed.private_key.read_bytes())
-        async with asyncio.timeout(10):
-            while await serial(gateway) == before:
-                await asyncio.sleep(0.05)
-        assert await old_connection() == 200
-        await load.more(20)
+        before, (port, trust) = await serial(gateway), gateway.door(tls=True)
+        fields = gateway.fields()
+        async with connect(port, context=trust) as http1, http2.connect(port, tls=gateway.world.pki.ca) as http2_client:
+            await http1.send(request(DEMO + "Count", fields, count(60, 50)))
+            answer = await http1.head()
+            stream = await http2_client.request(http2.head(DEMO + "Count", *fields), count(60, 50))
+            await stream.received(1)
+            certificate, key = files(gateway)
+            renewed = gateway.world.pki.issue("renewed", "localhost")
+            certificate.write_bytes(renewed.certificate.read_bytes())
+            key.write_bytes(renewed.private_key.read_bytes())
+            async with asyncio.timeout(10):
+                while await serial(gateway) == before:
+                    await asyncio.sleep(0.05)
+            # Streams that were there end well, and their connections take more.
+            while chunk := await http1.chunk():
+                answer.chunks.append(chunk)
+            for finished in (answer, (await stream.response()).answer):
+                messages, status, _ = finished.grpc()
+                assert (len(messages), status.code) == (60, 0)
+            assert (await http1.ask(request(DEMO + "Echo", fields, ECHO))).code == 0
+            again = await http2_client.request(http2.head(DEMO + "Echo", *fields), ECHO)
+            assert (await again.response()).answer.code == 0
+            await load.more(20)
     assert set(load.codes) == {0}
-    figures(calls=len(load.codes), failed=sum(map(bool, load.codes)))
+    figures(calls=len(load.codes), failed=sum(map(bool, load.codes)), streams=2)
 
 
 async def test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,6 +266,56 @@ async def test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on(mon
             await eventually(lambda: any(event["event"] == "certificate_refused" for event in events), 10)
         assert await serial(gateway) == before
         assert (await gateway.metrics())['gateway_listener_certificate_refused{listener="listeners[1]"}'] == 1
+
+
+# Where certificates are read for a reload: when they are judged, and once more for what they are used for.
+READERS = {
+    "listener": (app, "server_tls", "listeners[1].tls.certificate"),
+    "upstream": (generation, "make_upstream", "upstreams.demo.tls.certificate"),
+}
+
+
+@pytest.mark.parametrize("whose", READERS)
+@pytest.mark.parametrize("mended", [False, True])
+async def test_a_certificate_that_changes_during_a_reload_refuses_it_and_the_next_one_is_taken(
+    whose: str, mended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mended`: by the time that one asks what is wrong with it."""
+    async with running() as gateway:
+        settings = gateway.gateway.settings
+        tls = settings.listeners[1].tls if whose == "listener" else settings.upstreams["demo"].tls
+        assert tls is not None
+        assert tls.certificate is not None
+        good = tls.certificate.read_bytes()
+
+        def everything(configuration: dict[str, Any]) -> None:
+            configuration["cors"]["allow_origins"].append(ELSEWHERE)
+            configuration["upstreams"]["demo"]["connections"] = 2
+
+        module, name, key = READERS[whose]
+        read = getattr(module, name)
+
+        def read_in_a_bad_moment(*arguments: Any) -> Any:
+            tls.certificate.write_text("half of it")
+            try:
+                return read(*arguments)
+            finally:
+                if mended:
+                    tls.certificate.write_bytes(good)
+
+        with monkeypatch.context() as patch, capture_logs() as events:
+            patch.setattr(module, name, read_in_a_bad_moment)
+            assert not await gateway.reconfigure(everything)
+        (refused,) = [event for event in events if event["event"] == "configuration_refused"]
+        (problem,) = refused["problems"]
+        assert f"{tls.certificate} holds no certificate" in problem
+        assert (key in problem) != mended
+        assert (await gateway.echo()).code == 0
+        async with untouched(gateway):
+            assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).http == 403
+        tls.certificate.write_bytes(good)
+        assert await gateway.reconfigure(everything)
+        assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).code == 0
 
 
 async def test_http2_may_be_switched_off_at_the_same_address() -> None:

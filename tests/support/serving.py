@@ -6,18 +6,23 @@ import itertools
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 import yaml
 
+from gateway.demo.pb import demo_pb2
 from gateway.demo.world import DemoWorld
-from tests.support.gateway import ORIGIN
+from tests.support.frames import message
+from tests.support.gateway import BINARY, DEMO, ORIGIN
 from tests.support.wire import Pairs
 
+PROGRAM = (sys.executable, "-m", "gateway")
 START, END = 30.0, 20.0  # seconds for a process to be ready, and to end
+TIMEOUT = 10.0  # seconds for a request
 LOOK_EVERY = 0.05  # seconds between two looks of the balancer at /readyz
 BLOCK = 65536
 
@@ -25,10 +30,11 @@ BLOCK = 65536
 class Serving:
     """One `serve`: a process, or a supervisor and its workers."""
 
-    def __init__(self, process: asyncio.subprocess.Process, session: aiohttp.ClientSession) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, session: aiohttp.ClientSession, path: Path) -> None:
         self.process = process
+        self.path = path  # of its configuration
         self.events: list[dict[str, Any]] = []  # of its log, so far
-        self.admin = ""
+        self.url = self.admin = ""
         self.port = self.tls_port = 0
         self._session = session
         self._news = asyncio.Condition()
@@ -50,6 +56,11 @@ class Serving:
             await self._news.wait_for(lambda: len(self.named(name)) >= count)
         return self.named(name)[count - 1]
 
+    async def started(self) -> None:
+        ready = await self.event("ready", seconds=START)
+        self.url, self.admin = ready["listeners"][0], ready["admin"]
+        self.port, self.tls_port = (int(url.rpartition(":")[2]) for url in ready["listeners"])
+
     async def is_ready(self) -> bool:
         """As /readyz says. False also if nobody answers."""
         try:
@@ -57,6 +68,41 @@ class Serving:
                 return response.status == 200
         except aiohttp.ClientError:
             return False
+
+    async def call(self, fields: Pairs, **options: Any) -> bool:
+        """Whether one is answered well. `fields`: its headers."""
+        body = message(demo_pb2.EchoRequest(text="x"))
+        async with self._session.post(f"{self.url}{DEMO}Echo", data=body, headers=fields, **options) as reply:
+            return b"grpc-status:0" in await reply.read()
+
+    async def page(self, name: str) -> str:
+        """One of the operator's."""
+        async with self._session.get(f"{self.admin}/{name}") as response:
+            return await response.text()
+
+    async def metrics(self) -> dict[str, float]:
+        """By series."""
+        series = (line.rpartition(" ") for line in (await self.page("metrics")).splitlines() if line[0] != "#")
+        return {name: float(value) for name, _, value in series}
+
+    async def all_ready(self, workers: int = 2) -> None:
+        async with asyncio.timeout(END):
+            while (await self.metrics())["gateway_workers_ready"] < workers:
+                await asyncio.sleep(LOOK_EVERY)
+
+    def workers(self) -> list[int]:
+        """Process ids."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return sorted(map(int, children.split()))
+
+    def configuration(self) -> dict[str, Any]:
+        """As its file has it."""
+        configuration: dict[str, Any] = yaml.safe_load(self.path.read_text())
+        return configuration
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Write its file anew, with other sections."""
+        self.path.write_text(yaml.safe_dump(self.configuration() | changes))
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
@@ -86,6 +132,19 @@ class Site:
 
     async def serve(self, **changes: Any) -> Serving:
         """One more gateway, on ports of its own; ready. `changes` replace sections of the configuration."""
+        one = await self.begin(**changes)
+        await one.started()
+        return one
+
+    async def begin(
+        self,
+        *,
+        program: Sequence[str] = PROGRAM,
+        cwd: Path | None = None,
+        environ: dict[str, str] | None = None,
+        **changes: Any,
+    ) -> Serving:
+        """The same, before it is ready."""
         configuration = yaml.safe_load(self.world.config_path.read_text())
         for listener in configuration["listeners"]:
             listener["bind"] = "127.0.0.1:0"
@@ -94,16 +153,13 @@ class Site:
         path = self.world.config_path.with_name(f"serve-{next(self.numbers)}.yaml")
         path.write_text(yaml.safe_dump(configuration | changes))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", "serve", "-c", str(path)), stdout=asyncio.subprocess.PIPE
+            *(*program, "serve", "-c", str(path)), stdout=asyncio.subprocess.PIPE, cwd=cwd, env=environ
         )
-        one = Serving(process, self.session)
+        one = Serving(process, self.session, path)
         self.exits.push_async_callback(one.close)
-        ready = await one.event("ready", seconds=START)
-        one.port, one.tls_port = (int(url.rpartition(":")[2]) for url in ready["listeners"])
-        one.admin = ready["admin"]
         return one
 
-    def fields(self, kind: str) -> Pairs:
+    def fields(self, kind: str = BINARY) -> Pairs:
         """Headers of a call with a good token. `kind`: its content type."""
         token = self.world.issuer.mint("reader")
         return [("content-type", kind), ("origin", ORIGIN), ("authorization", f"Bearer {token}")]
@@ -114,7 +170,10 @@ async def site() -> AsyncIterator[Site]:
     """Processes that are still there in the end are killed."""
     async with (
         DemoWorld(http_port=0, https_port=0, issuer_port=0, admin_port=0) as world,
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as session,
+        # Each request on a connection of its own, so that every worker gets some.
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True), timeout=aiohttp.ClientTimeout(TIMEOUT)
+        ) as session,
         contextlib.AsyncExitStack() as exits,
     ):
         yield Site(world, session, exits, itertools.count())

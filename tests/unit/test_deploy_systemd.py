@@ -95,6 +95,7 @@ def test_what_can_be_closed_is_closed() -> None:
     assert {key: one(key) for key in CLOSED} == dict.fromkeys(CLOSED, "yes")
     assert one("ProtectSystem") == "strict"
     assert one("ProtectProc") == "invisible"
+    assert "ProcSubset" not in SERVICE  # without /proc/stat there are no metrics of the process
     assert one("CapabilityBoundingSet") == one("AmbientCapabilities") == ""
     assert one("SystemCallArchitectures") == "native"
     assert SERVICE["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
@@ -125,6 +126,12 @@ def test_it_may_drain_before_it_is_killed() -> None:
     assert one("KillSignal") == "SIGTERM"
     assert one("KillMode") == "mixed"  # the program tells its own processes
     assert one("ExecReload").split()[1:] == ["-HUP", "$MAINPID"]
+
+
+def test_a_start_waits_for_the_main_process_and_a_reload_for_the_start() -> None:
+    """Until it is ready SIGHUP ends it, which systemd takes for a good end (systemd.service, SuccessExitStatus=)."""
+    assert one("Type") == "notify"
+    assert one("NotifyAccess") == "main"
 
 
 def test_a_bad_configuration_is_not_tried_again_and_a_crash_is() -> None:

@@ -1,4 +1,4 @@
-"""What a supervisor says of several workers, and what it takes for silence."""
+"""What a supervisor and its workers tell each other, and what it says of all of them."""
 
 import asyncio
 import contextlib
@@ -9,19 +9,22 @@ import pytest
 
 from gateway.control import SilenceError, SupervisorEnd, WorkerEnd
 from gateway.exposition import together
-from gateway.order import Order
 
 Line = tuple[SupervisorEnd, WorkerEnd]
 
 
 @pytest.fixture
-async def line() -> AsyncIterator[Line]:
-    ends = [await side.over(end) for side, end in zip((SupervisorEnd, WorkerEnd), socket.socketpair(), strict=True)]
-    supervisor, worker = ends
-    assert isinstance(supervisor, SupervisorEnd)
-    assert isinstance(worker, WorkerEnd)
+def news() -> list[str]:
+    """What the worker has told unasked."""
+    return []
+
+
+@pytest.fixture
+async def line(news: list[str]) -> AsyncIterator[Line]:
+    ours, its = socket.socketpair()
+    supervisor, worker = await SupervisorEnd.over(ours, {"configuration": news.append}), await WorkerEnd.over(its)
     yield supervisor, worker
-    for end in ends:
+    for end in (supervisor, worker):
         end.close()
         with contextlib.suppress(ConnectionResetError):
             await end._writer.wait_closed()
@@ -60,9 +63,31 @@ async def test_a_worker_that_is_gone_is_no_silent_one(line: Line) -> None:
     assert silence.value.gone
 
 
-def test_an_order_is_what_it_was() -> None:
-    order = Order(config="a b.yaml", index=1, workers=None, sockets=[[5], [6, 7]], line=8, debug=True)
-    assert Order.read(order.text()) == order
+async def test_a_first_word_comes_before_questions_and_news_between_answers(line: Line, news: list[str]) -> None:
+    ours, its = line
+
+    async def answer() -> int:
+        its.tell("configuration", "b: 2")
+        return 7
+
+    ours.say_first(["a: 1", True])
+    question = asyncio.create_task(ours.ask("number", within=5))
+    assert await its.first_word() == ["a: 1", True]
+    answering = asyncio.create_task(its.answer({"number": answer}))
+    assert await question == 7
+    assert news == ["b: 2"]
+    its.tell("configuration", "the last")
+    its.close()
+    await asyncio.wait_for(ours.heard_all(), 5)
+    assert news == ["b: 2", "the last"]
+    await asyncio.wait_for(answering, 5)
+
+
+async def test_who_starts_when_the_supervisor_is_gone_hears_of_it(line: Line) -> None:
+    ours, its = line
+    ours.close()
+    with pytest.raises(EOFError):
+        await asyncio.wait_for(its.first_word(), 5)
 
 
 def test_metrics_of_workers_keep_apart() -> None:

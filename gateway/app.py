@@ -7,7 +7,8 @@ Rule: everything is judged before anything listens; a gateway that has started a
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -103,11 +104,16 @@ class Gateway:
         for index, settings in enumerate(self.settings.listeners):
             with naming(f"listeners[{index}].bind", settings.bind):
                 bound = bind(settings.bind) if sockets is None else sockets[index]
-                self._listeners.append(listener := KeptListener(f"listeners[{index}]", bound, self._protocols))
+                listener = KeptListener(f"listeners[{index}]", bound, self._protocols, self._dismiss)
+                self._listeners.append(listener)
                 await listener.serve(settings, server_tls(settings))
 
     def _protocols(self, settings: Listener) -> Protocols:
         return self._switchboard if settings.http2 else self._server
+
+    def _dismiss(self, contexts: Collection[ssl.SSLContext]) -> None:
+        self._http2.dismiss(contexts)
+        self._server.dismiss(contexts)
 
     def _keep(self, running: Coroutine[None, None, None]) -> None:
         self._tasks.append(lasting(running))

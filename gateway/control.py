@@ -13,8 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
+import structlog
 
 from gateway.tasks import lasting
+
+log = structlog.get_logger("gateway")
 
 _LENGTH = struct.Struct(">I")
 
@@ -65,12 +68,17 @@ class WorkerEnd(_End):
 
     async def answer(self, answers: Answers) -> None:
         """One question after the other, until the supervisor is gone."""
-        try:
-            while True:
+        while True:
+            try:
                 number, question = await self._receive()
-                self._send((number, await answers[question]()))
-        except (OSError, EOFError):
-            return
+            except (OSError, EOFError):
+                return
+            try:
+                answer = await answers[question]()
+            except Exception:  # a defect, and no sign of the supervisor
+                log.exception("unexpected_error")
+                answer = None
+            self._send((number, answer))
 
 
 class SupervisorEnd(_End):

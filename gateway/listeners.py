@@ -2,11 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from weakref import WeakSet
 
 from gateway.check import misfits
-from gateway.front.listener import Bound, Protocols, Sockets, tls_context
+from gateway.front.listener import HANDSHAKE_TIMEOUT, Bound, Protocols, Sockets, tls_context
 from gateway.reload import CertificateRenewal, watch
 from gateway.settings import Listener, ListenerTls
 from gateway.tasks import lasting
@@ -25,6 +26,12 @@ class ServerTls:
         if _read(settings) != self.files:  # OpenSSL has read them itself
             raise CertificateError("certificate", f"{settings.certificate} changed while it was read")
 
+    def asks_as(self, other: "ServerTls") -> bool:
+        """Whether who has been let in by the one would be by the other."""
+        return self.files[1] == other.files[1] and all(
+            getattr(self.context, name) == getattr(other.context, name) for name in ("verify_mode", "minimum_version")
+        )
+
     @property
     def expires_at(self) -> float:
         """Seconds since the epoch."""
@@ -42,13 +49,23 @@ def _read(settings: ListenerTls) -> tuple[Identity, Trust | None]:
 class KeptListener:
     """One of them, and the watch over its certificate files."""
 
-    def __init__(self, name: str, sockets: Sockets, protocols: Callable[[Listener], Protocols]) -> None:
-        """`protocols`: what connections of such a listener are spoken with."""
+    def __init__(
+        self,
+        name: str,
+        sockets: Sockets,
+        protocols: Callable[[Listener], Protocols],
+        dismiss: Callable[[Collection[ssl.SSLContext]], None],
+    ) -> None:
+        """`protocols`: what connections of such a listener are spoken with. `dismiss`: lets those of such contexts
+        finish what they are at, and go.
+        """
         self.name = name
         self.tls: ServerTls | None = None
         self.renewal = CertificateRenewal(self._renew, listener=name)
         self._bound = Bound(sockets)
         self._protocols = protocols
+        self._dismiss = dismiss
+        self._contexts: WeakSet[ssl.SSLContext] = WeakSet()  # by which connections that are there may have been let in
         self._settings: Listener | None = None
         self._files: tuple[Path, ...] = ()
         self._watching: asyncio.Task[None] | None = None
@@ -62,14 +79,24 @@ class KeptListener:
         """From now on like this."""
         if settings == self._settings and _same(tls, self.tls):
             return  # with another context browsers could not resume their sessions
+        before = self.tls
         self._settings, self.tls = settings, tls
         await self._bound.serve(self._protocols(settings), None if tls is None else tls.context)
+        if before is not None and tls is not None and not tls.asks_as(before):
+            self._send_away(tuple(self._contexts))
+        if tls is not None:
+            self._contexts.add(tls.context)
         files = () if settings.tls is None else settings.tls.files
         if files != self._files:
             self._files = files
             if self._watching is not None:
                 self._watching.cancel()
             self._watching = lasting(watch(files, self.renewal.files_changed)) if files else None
+
+    def _send_away(self, contexts: Collection[ssl.SSLContext]) -> None:
+        """Who could not come in now is not to stay, nor who is still shaking hands as it was asked before."""
+        self._dismiss(contexts)
+        asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._dismiss, contexts)
 
     def close(self) -> None:
         """Accept nothing more."""

@@ -14,6 +14,7 @@ Rules
 
 import asyncio
 import select
+from collections.abc import Container
 from typing import Any
 
 import structlog
@@ -257,3 +258,10 @@ class Http1Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, self._loop, **self._kwargs)
+
+    def dismiss(self, contexts: Container[object]) -> None:
+        """Answer what there is, and close, on connections whose TLS one of these has agreed on."""
+        for connection in self.connections:
+            transport = connection.transport
+            if transport is not None and transport.get_extra_info("sslcontext") in contexts:
+                connection.close()

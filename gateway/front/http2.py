@@ -8,7 +8,7 @@ Rules
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import structlog
 
@@ -47,6 +47,12 @@ class Http2Front:
     def drain(self) -> None:
         for link in tuple(self.links):
             link.drain()
+
+    def dismiss(self, contexts: Container[object]) -> None:
+        """As `drain`, those whose TLS one of these has agreed on."""
+        for link in tuple(self.links):
+            if link.transport.get_extra_info("sslcontext") in contexts:
+                link.drain()
 
     async def until_empty(self, seconds: float) -> None:
         """Return when there is no connection any more, or after `seconds`."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from gateway import app, generation, reload
 from gateway.demo.pb import demo_pb2
+from gateway.demo.pki import Pki
 from gateway.upstream.h2 import H2Upstream
 from tests.faults.conftest import Figures
 from tests.support import http2
@@ -255,6 +256,41 @@ async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost
             await load.more(20)
     assert set(load.codes) == {0}
     figures(calls=len(load.codes), failed=sum(map(bool, load.codes)), streams=2)
+
+
+async def test_who_could_not_come_in_now_may_finish_and_has_to_go() -> None:
+    """Connections without a client certificate, when one is required."""
+
+    def asks(mode: str) -> Callable[[dict[str, Any]], None]:
+        def change(configuration: dict[str, Any]) -> None:
+            configuration["listeners"][1]["tls"]["client_auth"] = mode
+
+        return change
+
+    def trusts(configuration: dict[str, Any], pki: Pki) -> None:
+        configuration["listeners"][1]["tls"] |= {"client_ca": str(pki.ca), "client_auth": "optional"}
+
+    async with running(pki_change=trusts) as gateway:
+        (port, trust), fields = gateway.door(tls=True), gateway.fields()
+        async with (
+            connect(port, context=trust) as busy,
+            connect(port, context=trust) as idle,
+            http2.connect(port, tls=gateway.world.pki.ca) as multiplexed,
+        ):
+            assert (await idle.ask(request(DEMO + "Echo", fields, ECHO))).code == 0
+            await busy.send(request(DEMO + "Count", fields, count(40, 50)))
+            answer = await busy.head()
+            stream = await multiplexed.request(http2.head(DEMO + "Count", *fields), count(40, 50))
+            await stream.received(1)
+            assert await gateway.reconfigure(asks("required"))
+            assert await idle.rest() == b""
+            while chunk := await busy.chunk():
+                answer.chunks.append(chunk)
+            for finished in (answer, (await stream.response()).answer):
+                messages, status, _ = finished.grpc()
+                assert (len(messages), status.code) == (40, 0)
+            assert await busy.rest() == b""
+            await multiplexed.until_closed()
 
 
 async def test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ async def test_what_serves_is_made_anew_only_for_another_certificate_or_other_se
         served.append(settings)
         return asyncio.Protocol
 
-    listener = KeptListener("test", bind(Address("127.0.0.1", 0)), protocols)
+    listener = KeptListener("test", bind(Address("127.0.0.1", 0)), protocols, lambda _contexts: None)
     settings = Listener(bind=Address("127.0.0.1", 0), tls=tls)
     for _ in range(2):
         await listener.serve(settings, ServerTls(tls, http2=True))

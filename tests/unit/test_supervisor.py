@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.control import SilenceError, SupervisorEnd, WorkerEnd
 from gateway.exposition import together
@@ -51,6 +52,24 @@ async def test_questions_are_answered_in_turn_and_late_answers_are_for_nobody(li
     assert asked == ["slow", "quick"]
     ours.close()
     await asyncio.wait_for(answering, 5)  # who is asked no more ends
+
+
+async def test_a_question_that_fails_is_no_sign_that_the_supervisor_is_gone(line: Line) -> None:
+    ours, its = line
+
+    async def broken() -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    async def whole() -> int:
+        return 1
+
+    answering = asyncio.create_task(its.answer({"broken": broken, "whole": whole}))
+    with capture_logs() as events:
+        assert await ours.ask("broken", within=5) is None
+    assert [event["event"] for event in events] == ["unexpected_error"]
+    assert await ours.ask("whole", within=5) == 1
+    ours.close()
+    await asyncio.wait_for(answering, 5)
 
 
 async def test_a_worker_that_is_gone_is_no_silent_one(line: Line) -> None:

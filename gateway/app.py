@@ -183,6 +183,9 @@ class Gateway:
                 self._refuse(list(map(str, error.problems)))
             except StartError as error:
                 self._refuse([str(error)])
+            except Exception as error:  # a defect, which must not end the watch over the file
+                log.exception("unexpected_error")
+                self._refuse([f"internal error: {type(error).__name__}"])
             else:
                 self.configuration_refused = False
                 if changed:
@@ -195,11 +198,15 @@ class Gateway:
 
     async def _follow(self, settings: Settings) -> list[str]:
         """The sections that have changed. Raises SettingsError, StartError."""
-        settings = self._keep_what_is_fixed(settings)
+        fixed = self._fixed(settings)
+        settings = settings.model_copy(update=fixed)
         before = self.succession.current
         with _placing_certificates(settings):
             tls = [server_tls(listener) for listener in settings.listeners]
             following = await Generation.build(settings, self._shared, before)
+        self.restart_needed = list(fixed)
+        if fixed:
+            log.warning("restart_needed", sections=self.restart_needed, kept="as they were at the start")
         changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(self.settings, name)]
         if following.unary != before.unary:
             changed.append("descriptors")
@@ -213,18 +220,15 @@ class Gateway:
                 await listener.serve(section, one)
         return changed
 
-    def _keep_what_is_fixed(self, settings: Settings) -> Settings:
-        """Addresses and processes stay as they were at the start; who changes them is told."""
-        fixed = {}
+    def _fixed(self, settings: Settings) -> dict[str, Any]:
+        """Addresses and processes that `settings` would change, as they were at the start."""
+        fixed: dict[str, Any] = {}
         if [one.bind for one in settings.listeners] != [one.bind for one in self.settings.listeners]:
             fixed["listeners"] = self.settings.listeners
         for name in ("admin", "workers"):
             if getattr(settings, name) != getattr(self.settings, name):
                 fixed[name] = getattr(self.settings, name)
-        self.restart_needed = list(fixed)
-        if fixed:
-            log.warning("restart_needed", sections=self.restart_needed, kept="as they were at the start")
-        return settings.model_copy(update=fixed)
+        return fixed
 
     # -- stop ----------------------------------------------------------------------------------------------------
 

@@ -59,10 +59,7 @@ class ConfigurationFile:
             return
         self._seen = content
         before = self._gateway.settings
-        try:
-            await self._gateway.reload(self._load)
-        except Exception:  # a defect, which must not end the watch
-            log.exception("unexpected_error")
+        await self._gateway.reload(self._load)
         if self._gateway.settings is not before:
             self._changed()
 

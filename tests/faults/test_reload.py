@@ -354,6 +354,24 @@ async def test_a_certificate_that_changes_during_a_reload_refuses_it_and_the_nex
         assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).code == 0
 
 
+async def test_a_defect_refuses_a_configuration_and_not_the_ones_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(configuration: dict[str, Any]) -> None:
+        configuration["cors"]["allow_origins"].append(ELSEWHERE)
+
+    async def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    async with running() as gateway:
+        with monkeypatch.context() as patch, capture_logs() as events:
+            patch.setattr(generation.Generation, "build", broken)
+            assert not await gateway.reconfigure(elsewhere)
+        assert [event["event"] for event in events] == ["unexpected_error", "configuration_refused"]
+        assert (await gateway.metrics())["gateway_configuration_refused"] == 1
+        assert (await gateway.echo()).code == 0
+        assert await gateway.reconfigure(elsewhere)
+        assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).code == 0
+
+
 async def test_http2_may_be_switched_off_at_the_same_address() -> None:
     async with running() as gateway:
 

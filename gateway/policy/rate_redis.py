@@ -10,6 +10,7 @@ Rules
 """
 
 import asyncio
+import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -168,4 +169,10 @@ async def _take(storage: RedisStorage, limit: RateLimit, key: str) -> float | No
 
 
 def _reason(error: Exception) -> str:
-    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    """Its type; of a certificate what is wrong with it, too."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__ if cause is None else f"{type(error).__name__}: {cause.verify_message}"

@@ -281,7 +281,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     *(
         Difference("body", FORGOTTEN, upstream="grpcio", case=f"odd {case}.[!U]*", alike=_forgotten, always=False)
-        for case in ("ResetLate*", "Status*", "DetailsNoBase64")
+        for case in ("ResetLate*", "NoTrailers", "NoStatus", "Status*", "Message*", "DetailsNoBase64")
     ),
     Difference(
         "body",

@@ -16,7 +16,7 @@ from tests.contract.odd import ODDITIES, Odd
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-IN_TIME = 3.0  # seconds: far more than any case takes, far less than a hang
+IN_TIME = 10.0  # seconds: far more than any case takes, far less than a hang
 ATTEMPTS = 5  # at what may be spoilt now and then
 TOKEN = b"Bearer ..."  # in place of one that differs from gateway to gateway
 

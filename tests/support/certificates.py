@@ -29,6 +29,7 @@ def authority(name: str = "test authority", *, days: int = 30, key_usage: bool =
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(name, name, key, timedelta(days=-60), timedelta(days=days))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     if key_usage:
         usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
         builder = builder.add_extension(usage, critical=True)
@@ -43,6 +44,9 @@ def leaf(
     issuer = signer.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
     builder = _builder(name, str(issuer), key, start, end)
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    # Who the signer is: OpenSSL asks for it where it is strict (RFC 5280, section 4.2.1.1), as Python 3.13 has it.
+    signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key())
+    builder = builder.add_extension(signed_by, critical=False)
     certificate = builder.sign(signer.key, hashes.SHA256())
     return certificate.public_bytes(serialization.Encoding.PEM), key
 

@@ -200,7 +200,7 @@ async def untouched(gateway: RunningGateway, *scripted: ScriptedBackend) -> Asyn
     assert arrived(gateway, *scripted) == before
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for something that other tasks bring about; fails loudly when they do not."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -14,7 +14,7 @@ from gateway.protocol.metadata import Headers
 from gateway.protocol.status import Status
 from tests.support.frames import take_apart
 
-PATIENCE = 5.0  # seconds for what must come soon: far more than it takes, far less than a hang
+PATIENCE = 10.0  # seconds for what must come soon: far more than it takes, far less than a hang
 SMALL_BUFFER = 16 * 1024
 
 Pairs = list[tuple[str, str]]  # headers

@@ -26,7 +26,7 @@ from tests.support.gateway import RunningGateway, eventually, running
 
 OTHER = "/test.v1.Other/Do"
 MAX_CALLS = 40
-AT_ONCE = 0.5  # seconds
+AT_ONCE = 2.0  # seconds
 UNAVAILABLE = 14
 DEADLINE_EXCEEDED = 4
 

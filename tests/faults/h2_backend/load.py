@@ -15,7 +15,7 @@ CALL = "/test.v1.Test/Do"
 FAST = "/test.v1.Test/Fast"
 KIB, MIB = 1024, 1024 * 1024
 OK = (b"grpc-status", b"0")
-AT_ONCE = 1.5  # seconds: far less than any time-out, far more than it takes
+AT_ONCE = 5.0  # seconds: far less than any time-out, far more than it takes
 
 
 def to(*backends: Backend, **more: Any) -> Change:

@@ -35,7 +35,13 @@ async def gateway(backend: ScriptedBackend, time_outs: tuple[float, float]) -> A
         patch.setattr(front_connection, "LINGERING", patience)
         async with running(backend.behind(body_stall=f"{int(stall * 1000)}ms")) as gateway:
             await ask_echo(gateway)
+            await nothing_open(gateway, backend)
             yield gateway
+
+
+async def nothing_open(gateway: RunningGateway, backend: ScriptedBackend) -> None:
+    """Nor at the backends, where a call ends a moment after its answer: the next one is not to be taken for it."""
+    await eventually(lambda: gateway.open_calls == 0 and backend.open + gateway.world.backend.open_streams == 0)
 
 
 @pytest_asyncio.fixture(loop_scope="module", autouse=True)
@@ -50,9 +56,10 @@ async def defects(
     expected: list[str] = []
     with capture_logs() as events:
         yield expected
-        await eventually(lambda: gateway.open_calls == 0 and backend.open + gateway.world.backend.open_streams == 0)
+        await nothing_open(gateway, backend)
         await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
         await ask_echo(gateway)
+        await nothing_open(gateway, backend)
     assert [event for event in events if event["log_level"] == "error" and event["event"] not in expected] == []
     loud = [each for each in caplog.records if each.levelno >= logging.ERROR and not each.name.startswith("grpc")]
     assert loud == []

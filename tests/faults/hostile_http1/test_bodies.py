@@ -12,7 +12,7 @@ from tests.faults.hostile_http1.attack import ECHO, STALL, assert_gives_nothing_
 from tests.support.backends import ScriptedBackend
 from tests.support.frames import message
 from tests.support.gateway import DEMO, RunningGateway, untouched
-from tests.support.wire import chunked, connect, request
+from tests.support.wire import PATIENCE, chunked, connect, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,11 +46,11 @@ async def test_a_message_of_4_gib_in_a_body_of_ten_bytes(gateway: RunningGateway
     ids=["one member", "many members", "empty members"],
 )
 async def test_a_gzip_bomb(gateway: RunningGateway, backend: ScriptedBackend, bomb: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()  # client and gateway are one process, whatever others do with the machine
     headers = gateway.fields(("grpc-encoding", "gzip"))
     async with untouched(gateway, backend):
         assert (await gateway.ask(request(DEMO + "Echo", headers, message(bomb, flags=1)))).code == 8
-    assert time.monotonic() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 @pytest.mark.parametrize("body", [b"", ECHO, ECHO[:3]], ids=["nothing", "a message", "half a prefix"])
@@ -59,7 +59,7 @@ async def test_a_body_that_stalls(gateway: RunningGateway, body: bytes) -> None:
         started = time.monotonic()
         answer = await wire.ask(request(DEMO + "Collect", gateway.fields(("content-length", "999")), None) + body)
         assert answer.code == 4
-        assert STALL * 0.9 < time.monotonic() - started < STALL + 1
+        assert STALL * 0.9 < time.monotonic() - started < STALL + PATIENCE
 
 
 async def test_a_body_that_trickles_is_slow_and_no_more(gateway: RunningGateway) -> None:

@@ -52,7 +52,7 @@ async def test_a_client_that_is_not_authenticated(client: aiohttp.ClientSession,
         (CREDENTIALS | {"expires_in": "86401"}, "invalid_request"),
         (aiohttp.JsonPayload(CREDENTIALS), "invalid_request"),
     ],
-    ids=str,
+    ids=["unknown scope", "two scopes", "expires_in", "JSON"],
 )
 async def test_requests_that_are_malformed(client: aiohttp.ClientSession, form: object, error: str) -> None:
     status, reply = await post_token(client, form, BASIC)

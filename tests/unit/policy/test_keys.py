@@ -124,7 +124,7 @@ async def test_an_issuer_that_is_down_at_first(server: KeyServer, make: Make) ->
         redirect,
         never,
     ],
-    ids=lambda page: page.__name__ if callable(page) else str(page)[:20],
+    ids=lambda page: page.__name__ if callable(page) else str(page)[:16],
 )
 async def test_a_failing_fetch_keeps_the_good_keys(
     server: KeyServer, make: Make, monkeypatch: pytest.MonkeyPatch, page: Page | bytes | int

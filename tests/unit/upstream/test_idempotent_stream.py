@@ -218,14 +218,14 @@ async def test_the_backend_says_when_and_hears_what_is_left_of_the_deadline() ->
 
 async def test_who_leaves_while_it_waits_is_not_sent_again() -> None:
     async def later(request: Request) -> None:
-        request.alone(UNAVAILABLE, (b"grpc-retry-pushback-ms", b"200"))
+        request.alone(UNAVAILABLE, (b"grpc-retry-pushback-ms", b"500"))
 
     async with backend(later) as there, upstream_to(there, **IDEMPOTENT) as upstream:
         caller = call(upstream)
         await there.until(lambda: bool(there.requests) and there.requests[0].replied)
         await asyncio.sleep(0.05)
         caller.cancel()
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.55)
         assert (len(there.requests), caller.status) == (1, None)
 
 

@@ -22,6 +22,7 @@ from tests.unit.upstream.caller import ONE_STREAM, Caller, Held, call, ready, up
 
 OK = Status(0)
 AT_ONCE = 0.1  # seconds
+SLOW = 2.0  # seconds that a busy machine may add
 
 
 def waiting(upstream: H2Upstream) -> int:
@@ -109,7 +110,7 @@ async def test_attempts_become_rarer(greets: bool, monkeypatch: pytest.MonkeyPat
     pauses = [after - before for before, after in itertools.pairwise(dialled)]
     for number, pause in enumerate(pauses):
         wanted = min(BACKOFF * GROWTH**number, 0.6)
-        assert wanted * (1 - JITTER) - 0.02 < pause < wanted * (1 + JITTER) + 0.3
+        assert wanted * (1 - JITTER) - 0.02 < pause < wanted * (1 + JITTER) + SLOW
 
 
 async def test_attempts_are_not_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +126,9 @@ async def test_attempts_are_not_in_step(monkeypatch: pytest.MonkeyPatch) -> None
         dead.stop()
         monkeypatch.setattr(asyncio, "sleep", note)
         async with upstream_to(dead, connections=30):
-            await sleep(0.1)
+            async with asyncio.timeout(PATIENCE):
+                while len(slept) < 30:
+                    await sleep(0.01)
         monkeypatch.undo()
     first = [seconds for seconds in slept if seconds < BACKOFF * (1 + JITTER)]
     assert len(first) >= 30
@@ -135,13 +138,13 @@ async def test_attempts_are_not_in_step(monkeypatch: pytest.MonkeyPatch) -> None
 
 async def test_a_connection_that_stood_is_replaced_at_once_when_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "STOOD", 0.05)
+    monkeypatch.setattr(pool, "BACKOFF", 10 * PATIENCE)
+    monkeypatch.setattr(pool, "BACKOFF_MOST", 10 * PATIENCE)
     async with backend() as there, upstream_to(there) as upstream:
         assert await call(upstream).end() == OK
         await asyncio.sleep(0.06)
-        started = asyncio.get_running_loop().time()
         there.connections[0].abort()
-        await there.until(lambda: len(there.connections) == 2)
-        assert asyncio.get_running_loop().time() - started < BACKOFF * (1 - JITTER)
+        await there.until(lambda: len(there.connections) == 2)  # in less than any pause
         assert await call(upstream).end() == OK
 
 
@@ -154,7 +157,7 @@ async def test_a_backend_that_comes_back_is_found_again() -> None:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
         await there.start()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             while await call(upstream).end() != OK:
                 await asyncio.sleep(0.02)
 
@@ -325,7 +328,7 @@ async def test_closing_waits_for_nobody_who_does_not_listen() -> None:
             call(upstream)
         started = asyncio.get_running_loop().time()
         await upstream.close()
-        assert asyncio.get_running_loop().time() - started < pool.GOODBYE + 0.5
+        assert asyncio.get_running_loop().time() - started < pool.GOODBYE + SLOW
         there.connections[0].read_again()
 
 

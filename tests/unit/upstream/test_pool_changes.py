@@ -73,7 +73,7 @@ async def test_a_lost_connection_is_a_reason_to_ask_again(monkeypatch: pytest.Mo
             assert await call(upstream).end() == OK
             addresses[:] = [Address("127.0.0.1", two.port)]
             one.die()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE):
                 while await call(upstream).end() != OK:
                     await asyncio.sleep(0.01)
 
@@ -96,10 +96,10 @@ async def test_a_resolver_that_fails_is_asked_again_and_changes_nothing(monkeypa
             async with upstream_to("shop.internal:443") as upstream:
                 assert await call(upstream).end() == UNREACHABLE.status
                 assert upstream.problem == "Name or service not known"
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(PATIENCE):
                     while await call(upstream).end() != OK:
                         await asyncio.sleep(0.01)
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(PATIENCE):
                     while asked < 6:
                         await asyncio.sleep(0.01)
                 assert await call(upstream).end() == OK

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gateway.check import certificate_problems
+from gateway.check import all_problems, certificate_problems
 from gateway.errors import StartError
 from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
 from gateway.front.census import Census
@@ -180,7 +180,7 @@ class Gateway:
             try:
                 changed = await self._follow(await asyncio.to_thread(load))
             except SettingsError as error:
-                self._refuse(list(map(str, error.problems)))
+                self._refuse(list(map(str, await asyncio.to_thread(all_problems, error))))
             except StartError as error:
                 self._refuse([str(error)])
             except Exception as error:  # a defect, which must not end the watch over the file

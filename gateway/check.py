@@ -18,7 +18,7 @@ from gateway.observe.tracing import tracing_problems
 from gateway.policy.descriptors import Catalog, DescriptorsError, catalog, unknown_methods
 from gateway.policy.rate_redis import redis_problem
 from gateway.policy.tokens import TokenVerifier
-from gateway.settings import Problem, Settings
+from gateway.settings import Problem, Settings, SettingsError
 from gateway.settings.problem import Key
 from gateway.upstream.credentials import client_context, load_credentials
 from gateway.upstream.factory import make_channels, make_upstream, uses_h2
@@ -37,6 +37,16 @@ def run(settings: Settings, *, offline: bool) -> list[Problem]:
     elif any(isinstance(issuer.jwks, Path) for issuer in settings.auth.issuers):
         problems += asyncio.run(_key_problems(settings, offline=True))
     return problems
+
+
+def all_problems(error: SettingsError) -> list[Problem]:
+    """Those of a file that cannot be used: a wrong key is no reason to be silent about the certificates that the rest
+    names. Not for a thread in which an event loop runs.
+    """
+    if error.partial is None:
+        return error.problems
+    certain = [problem for problem in run(error.partial, offline=True) if not error.doubts(problem.key)]
+    return sorted([*error.problems, *certain], key=lambda problem: problem.line or 0)
 
 
 def certificate_problems(settings: Settings) -> Iterator[Problem]:

@@ -76,7 +76,9 @@ def answering(debug: bool) -> Iterator[None]:
 
         _trace(debug)
         if isinstance(error, SettingsError):
-            tell(error.problems)
+            from gateway.check import all_problems
+
+            tell(all_problems(error))
             raise click.exceptions.Exit(REFUSED) from None
         say(f"internal error: {type(error).__name__} (hint: --debug shows where)")  # its text may hold anything
         raise click.exceptions.Exit(NOT_STARTED) from None

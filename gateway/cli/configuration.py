@@ -33,22 +33,13 @@ def check(config: Path, offline: bool, debug: bool) -> None:
 
 
 def _problems_of(config: Path, *, offline: bool) -> "list[Problem]":
+    from gateway import check as checks
     from gateway.settings import SettingsError, load
 
     try:
-        settings = load(config)
+        return checks.run(load(config), offline=offline)
     except SettingsError as error:
-        if error.partial is None:
-            return error.problems
-        from gateway import check as checks
-
-        # A wrong key is no reason to be silent about the certificates that the rest names.
-        further = checks.run(error.partial, offline=True)
-        certain = [problem for problem in further if not error.doubts(problem.key)]
-        return sorted([*error.problems, *certain], key=lambda problem: problem.line or 0)
-    from gateway import check as checks
-
-    return checks.run(settings, offline=offline)
+        return checks.all_problems(error)
 
 
 @click.command()

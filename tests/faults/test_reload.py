@@ -141,11 +141,16 @@ async def test_a_bad_configuration_is_refused_whole() -> None:
         def bad(configuration: dict[str, Any]) -> None:
             configuration["cors"]["allow_origins"].append(ELSEWHERE)
             configuration["authorization"]["rules"].append({"methods": ["not a method"], "roles": ["reader"]})
+            tls = configuration["upstreams"]["demo"]["tls"]
+            tls["private_key"] = configuration["listeners"][1]["tls"]["private_key"]
 
         with capture_logs() as events:
             assert not await gateway.reconfigure(bad)
         (refused,) = [event for event in events if event["event"] == "configuration_refused"]
-        assert "authorization.rules" in refused["problems"][0]
+        told = "\n".join(refused["problems"])  # as `check` tells them: not only those that keep it from being read
+        assert "authorization.rules" in told
+        assert "upstreams.demo.tls.private_key" in told
+        assert len(refused["problems"]) == 2
         assert (await gateway.metrics())["gateway_configuration_refused"] == 1
         async with untouched(gateway):
             assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).http == 403

@@ -176,8 +176,8 @@ ROWS = (
     Row(
         "all of this at once, half the calls given up",
         "memory, descriptors, tasks and backend streams stay flat",
-        "ten minutes, 64 changes: of 11,215 calls 0 lost, 9 that could not be sent again said so when their backend was "
-        "killed; at rest before and after: 118.6 and 123.2 MiB, 46 files, 23 threads, 16 tasks",
+        "ten minutes, 64 changes: of 11,215 calls 0 lost, 9 that could not be sent again said so when their backend "
+        "was killed; at rest before and after: 118.6 and 123.2 MiB, 46 files, 23 threads, 16 tasks",
         in_file("test_soak.py", "test_a_minute_of_everything_leaves_nothing_behind"),
     ),
 )

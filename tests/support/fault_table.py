@@ -42,7 +42,7 @@ ROWS = (
             *in_file(
                 "backends/test_grpcio_restart.py",
                 "test_a_rolling_restart_loses_no_call",
-                "test_a_rolling_restart_without_notice_loses_none_that_may_be_sent_again",
+                "test_a_rolling_restart_without_notice_fails_no_call_that_was_not_sent",
             ),
         ),
     ),

@@ -14,14 +14,16 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 
 
 class Http1Exchange(Exchange):
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, size: int) -> None:
         super().__init__()
+        self.owed = size  # bytes of the request that its Content-Length has announced, and that were not sent yet
         self.answer = Answer()
         self.body = self.answer.body
         self._transport = transport
 
     async def send(self, data: bytes, *, end: bool = False) -> None:  # noqa: ARG002 - its Content-Length says it
         self._transport.write(data)
+        self.owed -= len(data)
 
     def cancel(self) -> None:
         if not self.over:  # else the connection is another call's by now
@@ -55,13 +57,14 @@ class Http1Line(asyncio.Protocol, Line):
         self.calls += 1
         fields = {"host": "localhost", "content-length": str(size), **headers}
         lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-        self._exchange = Http1Exchange(self._transport)
+        self._exchange = Http1Exchange(self._transport, size)
         self._transport.write("\r\n".join([*lines, "", ""]).encode())
         return self._exchange
 
     @property
     def free(self) -> bool:
-        return not self._closed and self.idle
+        """Not after half of a request that was answered already: the next one would be taken for the rest of it."""
+        return not self._closed and self.idle and not (self._exchange and self._exchange.owed)
 
     @property
     def idle(self) -> bool:

@@ -76,9 +76,7 @@ def answering(debug: bool) -> Iterator[None]:
 
         _trace(debug)
         if isinstance(error, SettingsError):
-            from gateway.check import all_problems
-
-            tell(all_problems(error))
+            tell(error.problems)
             raise click.exceptions.Exit(REFUSED) from None
         say(f"internal error: {type(error).__name__} (hint: --debug shows where)")  # its text may hold anything
         raise click.exceptions.Exit(NOT_STARTED) from None
@@ -87,10 +85,14 @@ def answering(debug: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def starting(debug: bool) -> Iterator[None]:
     """A gateway that cannot start on this machine, inside `answering`."""
+    from gateway.check import all_problems
     from gateway.errors import StartError
+    from gateway.settings import SettingsError
 
     try:
         yield
+    except SettingsError as error:
+        raise SettingsError(all_problems(error)) from error
     except StartError as error:
         _trace(debug)
         raise NotStarted(str(error)) from None

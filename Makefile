@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 ARGS ?=
+# Two processes share the files of all tests, in order: the last ones are small, so both end at about the same time.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 # What is started by the hundred is compiled once, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,7 +20,7 @@ demo: $(VENV)/.demo  ## the gateway, an mTLS backend, an OAuth2 issuer and the s
 
 test: $(VENV)/.dev  ## every test, a real browser included (ARGS="-k name" for some)
 	@VENV=$(VENV) tests/setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),$(TWO))
 
 check: $(VENV)/.dev  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

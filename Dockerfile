@@ -8,7 +8,7 @@
 #
 # No init process is put before it: it handles SIGTERM and SIGINT itself, and its children (`workers`) are waited for.
 #
-# deploy/replay-dockerfile replays these instructions without an engine, and knows only those that are used here.
+# tests/support/dockerfile replays these instructions without an engine, and knows only those that are used here.
 
 # Pin the base by digest with --build-arg PYTHON_IMAGE=python@sha256:…
 ARG PYTHON_IMAGE=python:3.13-slim

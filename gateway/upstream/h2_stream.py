@@ -44,7 +44,7 @@ log = structlog.get_logger("gateway.upstream")
 
 KEPT = 64 * 1024  # bytes of a request that are kept so that it can be sent again
 HELD = 256 * 1024  # bytes of a request that wait for a connection before the browser is paused
-ATTEMPTS = 2  # a call that was refused is sent once more, not on and on (gRFC A6, "Transparent Retries")
+REFUSED_ATTEMPTS = 2  # what was refused is sent once more, not on and on (gRFC A6, "Transparent Retries")
 
 LOST = Status(Code.UNAVAILABLE, "the connection to the backend was lost")
 REFUSED = Refusal(LOST, "unreachable")  # by every connection that it was sent on
@@ -123,10 +123,10 @@ class H2Stream:
         self._reply.fail(refusal.status, refusal.reason)
 
     def _refused(self) -> None:
-        if self._attempts >= ATTEMPTS and self._sent_again(LOST, []):
+        if self._attempts >= REFUSED_ATTEMPTS and self._sent_again(LOST, []):
             return
         self._state = WAITING
-        refusal = REFUSED if self._attempts >= ATTEMPTS else self._pool.assign(self)
+        refusal = REFUSED if self._attempts >= REFUSED_ATTEMPTS else self._pool.assign(self)
         if refusal is not None:
             self.fail(refusal)
 

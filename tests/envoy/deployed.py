@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import aiohttp
 
 from tests.envoy.manifests import COMPOSE, FOLDER, GATEWAY
 from tests.support.envoy import require_envoy
+from tests.support.ports import free_ports
 from tests.support.wire import Answer, connect, request
 
 ISSUER = GATEWAY["auth"]["issuers"][0]["issuer"]
@@ -97,8 +97,8 @@ def deployment(folder: Path) -> Iterator[Deployment]:
         assert process.stdout is not None
         ready = READY.match(process.stdout.readline())
         assert ready is not None, "it has not started"
-        with _free_ports(3) as (https, operator, admin):
-            made = Deployment(folder, int(ready[1]), int(ready[2]), https, operator, admin)
+        https, operator, admin = free_ports(3)
+        made = Deployment(folder, int(ready[1]), int(ready[2]), https, operator, admin)
         (folder / "envoy-secrets").mkdir()
         for path in (FOLDER / "gateway.yaml", FOLDER / "envoy.yaml", *(FOLDER / "envoy-secrets").iterdir()):
             (folder / path.relative_to(FOLDER)).write_text(made.here(path.read_text()))
@@ -143,13 +143,3 @@ async def _is_ready(made: Deployment) -> bool:
     with contextlib.suppress(aiohttp.ClientConnectionError):
         return (await made.page("/readyz"))[0] == 200
     return False
-
-
-@contextlib.contextmanager
-def _free_ports(count: int) -> Iterator[list[int]]:
-    """Different ones, since all are held until the end."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        yield [each.getsockname()[1] for each in sockets]

@@ -17,7 +17,8 @@ from gateway.protocol.status import Code
 from gateway.settings.limits import Rate
 from tests.support.certificates import authority, leaf, write_pair
 from tests.support.gateway import eventually
-from tests.support.redis_server import PASSWORD, RedisServer, free_port, redis_server
+from tests.support.ports import free_port
+from tests.support.redis_server import PASSWORD, RedisServer, redis_server
 
 SLOW = 1.25  # seconds that a busy machine may add
 SHARED = RateLimit.of(Rate(key="peer", limit="20/minute"))

@@ -1,4 +1,4 @@
-"""The Dockerfile, replayed without an engine by deploy/replay-dockerfile, and the replay itself: that it can fail."""
+"""The Dockerfile, replayed without an engine by tests/support/dockerfile, and the replay itself: that it can fail."""
 
 import json
 import re
@@ -12,14 +12,13 @@ import pytest
 from gateway.settings import Admin
 
 ROOT = Path(__file__).parents[2]
-REPLAY = ROOT / "deploy" / "replay-dockerfile"
 TEXT = (ROOT / "Dockerfile").read_text()
 LAST_STAGE = TEXT[TEXT.rindex("\nFROM ") :]
 
 
 def replay(*arguments: str | Path, timeout: float = 30) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, REPLAY, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    command = [sys.executable, "-m", "tests.support.dockerfile", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def context(folder: Path, dockerfile: str, **files: str) -> Path:

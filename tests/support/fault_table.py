@@ -76,7 +76,10 @@ ROWS = (
                 "test_a_stream_stays_on_the_old_identity_until_it_ends_and_then_the_old_connection_closes",
             ),
             *in_file("h2_backend/test_restarts.py", "test_an_authority_is_replaced_under_calls"),
-            *in_file("test_reload.py", "test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost"),
+            *in_file(
+                "test_reload_listeners.py",
+                "test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost",
+            ),
         ),
     ),
     Row(
@@ -85,7 +88,7 @@ ROWS = (
         "alarm 0.5 s after the file was written, 0.1 s of patience (2 s as shipped) included",
         (
             *in_file("test_rotation.py", "test_a_bad_pair_is_refused_and_alarmed_and_the_old_one_goes_on"),
-            *in_file("test_reload.py", "test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on"),
+            *in_file("test_reload_listeners.py", "test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on"),
         ),
     ),
     Row(
@@ -139,13 +142,18 @@ ROWS = (
         "worker killed",
         "the others serve; it is started again; no port and no new connection is lost",
         "40 new connections after SIGKILL: 0 calls failed; replaced after 2.4 s",
-        in_file(
-            "test_workers.py",
-            "test_a_worker_that_is_killed_is_replaced_and_no_call_is_lost",
-            "test_connections_that_wait_for_a_worker_that_is_killed_are_served_by_the_next_one",
-            "test_workers_told_to_end_one_after_the_other_lose_no_call",
-            "test_a_worker_that_starts_again_has_what_is_in_use_and_not_a_bad_file",
-            "test_a_worker_without_the_keys_that_the_others_have_takes_no_calls",
+        (
+            *in_file(
+                "test_workers.py",
+                "test_a_worker_that_is_killed_is_replaced_and_no_call_is_lost",
+                "test_connections_that_wait_for_a_worker_that_is_killed_are_served_by_the_next_one",
+                "test_workers_told_to_end_one_after_the_other_lose_no_call",
+            ),
+            *in_file(
+                "test_workers_configuration.py",
+                "test_a_worker_that_starts_again_has_what_is_in_use_and_not_a_bad_file",
+                "test_a_worker_without_the_keys_that_the_others_have_takes_no_calls",
+            ),
         ),
     ),
     Row(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.ports import free_port
 from tests.support.wire import PATIENCE
 
 PASSWORD = "hunter2"
@@ -78,9 +79,3 @@ async def redis_server(folder: Path, options: Sequence[str] = ()) -> AsyncIterat
         yield server
     finally:
         await server.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

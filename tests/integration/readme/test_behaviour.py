@@ -26,7 +26,7 @@ def test_the_numbers_of_http2_are_those_of_the_code() -> None:
         f"every {pool.RESOLVE_INTERVAL:g} seconds",
         f"after {pool.BACKOFF:g} seconds at first, then by and by up to {pool.BACKOFF_MOST:g}.",
         f"{pool.MAX_WAITING:,} calls may, more get 14",
-        f"is sent {'once ' * (h2_stream.ATTEMPTS - 1)}more, if it has no more than {h2_stream.KEPT >> 10} KiB",
+        f"is sent {'once ' * (h2_stream.REFUSED_ATTEMPTS - 1)}more, if it has no more than {h2_stream.KEPT >> 10} KiB",
         f"no answer comes within {http2.wire.PING_TIMEOUT:g} seconds",
     ):
         assert number in told

@@ -44,7 +44,7 @@ def test_named_files_exist() -> None:
     named = {text for text in INLINE if looks.fullmatch(text) and not re.match(r"/|application/|tests/browser$", text)}
     missing = {text for text in named - OTHERS_FILES if not (ROOT / text).exists()}
     assert {text for text in missing if not text.startswith(("shop.v1", "@", "grpc.health.v1", "pkg."))} == set()
-    assert {"web/grpc-web.js", "deploy/replay-dockerfile", ".ci/run"} <= named
+    assert {"web/grpc-web.js", "tests/support/dockerfile", ".ci/run"} <= named
 
 
 def test_only_the_figures_are_left_to_fill_in() -> None:

@@ -1,4 +1,4 @@
-"""The wrapper and the verifier without a server; tests/integration/test_demo_backend.py has both at work."""
+"""The wrapper and the verifier without a server; tests/integration/demo_backend/ has both at work."""
 
 import json
 import time

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 
 from tests.unit.deploy_chart.chart import ROOT, Object, Release, objects, port, selects, values
@@ -90,6 +91,16 @@ def test_egress_is_named_so_that_a_rule_can_be_replaced_or_removed() -> None:
     given = values("shop", networkPolicy={"egress": {"dns": None, "issuers": {"ports": [{"port": 8443}], "to": [{}]}}})
     (policy,) = (one for one in objects(given) if one["kind"] == "NetworkPolicy")
     assert opens(policy["spec"]["egress"]) == {(50051, "TCP"), (8443, "TCP")}
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\x85", "\u2028"])
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_a_name_of_a_rule_makes_no_rule(direction: str, line_break: str) -> None:
+    rule = {"ports": [{"port": 1}]}
+    plain, broken = (
+        objects(values("shop", networkPolicy={direction: {name: rule}})) for name in ("x", f"x{line_break}    - {{}}")
+    )
+    assert broken == plain
 
 
 # -- monitoring

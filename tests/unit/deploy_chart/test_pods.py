@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import yaml
 
-from gateway.supervisor import LAST_WORDS
+from gateway.supervisor import BEYOND_DRAIN
 from tests.unit.deploy_chart.chart import CHART, ROOT, Object, Release, objects, port, values
 
 
@@ -85,7 +85,7 @@ def test_a_pod_has_the_time_to_leave(release: Release) -> None:
     spec, pause = release.pod["spec"], release.container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pause >= 5
     drain = seconds(release.config["drain"])
-    assert spec["terminationGracePeriodSeconds"] > pause + drain + LAST_WORDS
+    assert spec["terminationGracePeriodSeconds"] > pause + drain + BEYOND_DRAIN
 
 
 # -- availability

@@ -9,13 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.policy import fetch
 from gateway.policy.fetch import MAX_BODY, FailureLog, Fetcher, FetchError, is_allowed
-from tests.support.key_server import KeyServer, Page, key_server
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[KeyServer]:
-    async with key_server() as server:
-        yield server
+from tests.support.key_server import KeyServer, Page
 
 
 @pytest.fixture

@@ -15,24 +15,11 @@ from gateway.policy.tokens import TokenVerifier
 from gateway.protocol.status import Code
 from gateway.settings import Auth, Introspection, Issuer
 from tests.support.clock import Clock
-from tests.support.key_server import KeyServer, Page, key_server
+from tests.support.key_server import KeyServer, Page
 from tests.support.tokens import KeyWorld
 
 ASK = "/introspect"
 TOKEN = b"2YotnFZFEjr1zCsicMWpAA"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[KeyServer]:
-    async with key_server() as server:
-        yield server
-
-
 Make = Callable[..., Awaitable[TokenVerifier]]
 
 
@@ -247,11 +234,6 @@ async def test_close_frees_who_waits(server: KeyServer, make: Make) -> None:
     assert reason(await asyncio.wait_for(call, 1)) == "introspection_unavailable"
     # And who comes later is not let in either.
     assert reason(await verifier.verify(TOKEN)) == "introspection_unavailable"
-
-
-@pytest.fixture
-def world(clock: Clock) -> KeyWorld:
-    return KeyWorld(now=clock)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.protocol.status import Status
-from gateway.upstream.h2_stream import ATTEMPTS, KEPT, LOST
+from gateway.upstream.h2_stream import KEPT, LOST, REFUSED_ATTEMPTS
 from tests.support.backend_http2 import ErrorCodes, Request, SettingCodes, backend, ok, silent
 from tests.support.frames import message
 from tests.unit.upstream.caller import call, nothing_open, upstream_to
@@ -63,7 +63,7 @@ async def test_attempts_are_counted() -> None:
             status = await caller.end()
             assert status.code == 14
             assert "127" not in status.message
-        assert set(answer.seen.values()) == {ATTEMPTS}
+        assert set(answer.seen.values()) == {REFUSED_ATTEMPTS}
         assert not answer.processed
         await nothing_open(upstream)
 
@@ -174,7 +174,7 @@ async def test_a_goaway_on_every_connection_is_not_followed_for_ever() -> None:
 
     async with backend(leave) as there, upstream_to(there) as upstream:
         assert (await call(upstream).end()).code == 14
-        assert len(there.requests) == ATTEMPTS
+        assert len(there.requests) == REFUSED_ATTEMPTS
 
 
 @pytest.mark.parametrize("begun", [False, True])

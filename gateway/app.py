@@ -7,8 +7,7 @@ Rule: everything is judged before anything listens; a gateway that has started a
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -21,7 +20,7 @@ from gateway.front.census import Census
 from gateway.front.connection import Http1Server
 from gateway.front.http1 import Http1Front
 from gateway.front.http2 import Http2Front
-from gateway.front.listener import Protocols, Sockets, bind, naming
+from gateway.front.listener import Protocols, Sockets, Which, bind, naming
 from gateway.front.snapshot import FrontSnapshot
 from gateway.front.switch import Switchboard
 from gateway.gauges import Gauges
@@ -70,7 +69,7 @@ class Gateway:
         self._shared = Shared(self._observer, self._occupancy, pages, for_development)
         self._snapshot: FrontSnapshot
         self._succession: Succession | None = None
-        self._census = Census(settings.limits.max_connections)
+        self._census = Census(settings.limits.max_connections, settings.limits.max_connection_age)
         self._http1 = Http1Front(lambda: self._snapshot, self._census)
         self._http2 = Http2Front(lambda: self._snapshot, self._census)
         self._server: Http1Server
@@ -111,9 +110,9 @@ class Gateway:
     def _protocols(self, settings: Listener) -> Protocols:
         return self._switchboard if settings.http2 else self._server
 
-    def _dismiss(self, contexts: Collection[ssl.SSLContext]) -> None:
-        self._http2.dismiss(contexts)
-        self._server.dismiss(contexts)
+    def _dismiss(self, which: Which) -> None:
+        self._http2.dismiss(which)
+        self._server.dismiss(which)
 
     def _keep(self, running: Coroutine[None, None, None]) -> None:
         self._tasks.append(lasting(running))
@@ -169,6 +168,7 @@ class Gateway:
         while True:
             await asyncio.sleep(1.0)
             self._census.tick()
+            self._server.tick(loop.time())
             self._http2.tick(loop.time())
             self.succession.tidy(call.road for call in self._census.calls)
 
@@ -215,6 +215,7 @@ class Gateway:
             self.succession.follow(following)
             self.settings = settings
             self._census.max_connections = settings.limits.max_connections
+            self._census.max_connection_age = settings.limits.max_connection_age
             self._observer.access_log = settings.observability.log.access
             for listener, section, one in zip(self._listeners, settings.listeners, tls, strict=True):
                 await listener.serve(section, one)

@@ -7,7 +7,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from gateway.check import misfits
-from gateway.front.listener import HANDSHAKE_TIMEOUT, Bound, Protocols, Sockets, tls_context
+from gateway.front.listener import HANDSHAKE_TIMEOUT, Bound, Protocols, Sockets, Which, tls_context
 from gateway.reload import CertificateRenewal, watch
 from gateway.settings import Listener, ListenerTls
 from gateway.tasks import lasting
@@ -54,10 +54,10 @@ class KeptListener:
         name: str,
         sockets: Sockets,
         protocols: Callable[[Listener], Protocols],
-        dismiss: Callable[[Collection[ssl.SSLContext]], None],
+        dismiss: Callable[[Which], None],
     ) -> None:
-        """`protocols`: what connections of such a listener are spoken with. `dismiss`: lets those of such contexts
-        finish what they are at, and go.
+        """`protocols`: what connections of such a listener are spoken with. `dismiss`: lets some finish what they are
+        at, and go.
         """
         self.name = name
         self.tls: ServerTls | None = None
@@ -79,12 +79,14 @@ class KeptListener:
         """From now on like this."""
         if settings == self._settings and _same(tls, self.tls):
             return  # with another context browsers could not resume their sessions
-        before = self.tls
+        before, is_first = self.tls, self._settings is None
         self._settings, self.tls = settings, tls
         await self._bound.serve(self._protocols(settings), None if tls is None else tls.context)
-        if before is not None and tls is not None and not tls.asks_as(before):
-            self._send_away(tuple(self._contexts))
         if tls is not None:
+            if before is not None and not tls.asks_as(before):
+                self._send_away(self._came_by(tuple(self._contexts)))
+            elif before is None and not is_first:
+                self._send_away(self._bound.took_in_plaintext)
             self._contexts.add(tls.context)
         files = () if settings.tls is None else settings.tls.files
         if files != self._files:
@@ -93,10 +95,14 @@ class KeptListener:
                 self._watching.cancel()
             self._watching = lasting(watch(files, self.renewal.files_changed)) if files else None
 
-    def _send_away(self, contexts: Collection[ssl.SSLContext]) -> None:
+    def _send_away(self, which: Which) -> None:
         """Who could not come in now is not to stay, nor who is still shaking hands as it was asked before."""
-        self._dismiss(contexts)
-        asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._dismiss, contexts)
+        self._dismiss(which)
+        asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self._dismiss, which)
+
+    @staticmethod
+    def _came_by(contexts: Collection[ssl.SSLContext]) -> Which:
+        return lambda transport: transport.get_extra_info("sslcontext") in contexts
 
     def close(self) -> None:
         """Accept nothing more."""

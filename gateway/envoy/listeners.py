@@ -11,11 +11,13 @@ from gateway.envoy.replies import local_replies
 from gateway.envoy.routes import call_headers, route_configuration
 from gateway.envoy.tokens import Uris
 from gateway.envoy.tracing import tracing
+from gateway.front.age import JITTER
 from gateway.front.connection import HEAD_TIMEOUT, MAX_HEAD
 from gateway.front.http2 import CONNECTION_WINDOW
 from gateway.http2 import MAX_STREAMS, STREAM_WINDOW
 from gateway.settings import Listener, ListenerTls, Settings
 
+AGE = "limits.max_connection_age"
 VERSIONS = {"TLSv1.2": "TLSv1_2", "TLSv1.3": "TLSv1_3"}
 
 
@@ -81,7 +83,9 @@ def _connection_manager(index: int, listener: Listener, settings: Settings, file
         common_http_protocol_options={
             "idle_timeout": seconds(HEAD_TIMEOUT),
             "headers_with_underscores_action": said("REJECT_REQUEST", why="x_user_id would pass for x-user-id"),
+            **_duration(limits.max_connection_age),
         },
+        **_last_answer(limits.max_connection_age),
         request_headers_timeout=seconds(HEAD_TIMEOUT),
         max_request_headers_kb=said(
             MAX_HEAD // 1024, "limits.max_metadata", why="all headers count, not metadata alone"
@@ -102,6 +106,24 @@ def _connection_manager(index: int, listener: Listener, settings: Settings, file
         route_config=route_configuration(settings),
         local_reply_config=local_replies(call_headers(translated=True), cors.origin_headers(settings.cors)),
     )
+
+
+def _duration(age: float | None) -> Node:
+    """Envoy's jitter only adds."""
+    if age is None:
+        return {}
+    least = said(seconds(age * (1 - JITTER)), AGE, why=f"{JITTER * 100:g} % less, to which up to twice that is added")
+    return {
+        "max_connection_duration": least,
+        "max_connection_duration_jitter": {"value": round(200 * JITTER / (1 - JITTER))},
+    }
+
+
+def _last_answer(age: float | None) -> Node:
+    if age is None:
+        return {}
+    safe = said(True, AGE, why="over HTTP/1.1 an answer says that it is the last, so no request is lost")
+    return {"http1_safe_max_connection_duration": safe}
 
 
 def _filters(settings: Settings, files: Files, uris: Uris) -> list[Said]:

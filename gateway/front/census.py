@@ -40,11 +40,13 @@ class Gathering(set[Member]):
 class Census:
     """Connections and calls of one gateway."""
 
-    def __init__(self, max_connections: int) -> None:
+    def __init__(self, max_connections: int, max_connection_age: float | None = None) -> None:
+        """`max_connection_age`: seconds after which a connection is told to go."""
         self.connections = 0
         self.draining = False
         self.calls: Gathering[Call] = Gathering()
         self.max_connections = max_connections
+        self.max_connection_age = max_connection_age
         self._refused = Seldom()
 
     def connected(self) -> bool:

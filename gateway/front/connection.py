@@ -6,6 +6,8 @@ Rules
   parser gives up in fails at once: aiohttp would let its reader wait for the rest.
 - A peer that leaves is noticed also while nothing is read from it.
 - Who is told to close (a drain) takes no further request, but finishes the one at hand, its body included.
+- Who is older than `max_connection_age` is not closed but says with the next head of an answer that it is the last: a
+  connection that closes between two answers may lose a request that is on its way (RFC 9112, section 9.5).
 - What is true for the whole connection (peer, scheme, certificate) is worked out once.
 - A connection that is lost is freed at once, though the collector is set to run rarely: nothing here refers to itself.
 - Every answer is in our own version of HTTP, whatever the request's is. A client of HTTP/1.0 gets one answer, and its
@@ -14,7 +16,6 @@ Rules
 
 import asyncio
 import select
-from collections.abc import Container
 from typing import Any
 
 import structlog
@@ -24,8 +25,10 @@ from aiohttp.http import HttpVersion, HttpVersion10, HttpVersion11, RawRequestMe
 from aiohttp.http_exceptions import BadStatusLine, InvalidURLError, LineTooLong
 from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a request that it could not parse
 
+from gateway.front.age import Age
 from gateway.front.census import Census
 from gateway.front.fields import SERVER_NAME
+from gateway.front.listener import Which
 from gateway.peer import Peer
 
 log = structlog.get_logger("gateway.front")
@@ -110,11 +113,14 @@ class Connection(web.RequestHandler):
         self._head_size = 0  # bytes of a request head that is not complete
         self._body: StreamReader | None = None  # of the last request that the parser found
         self.closing = False  # the answer at hand is the last
+        self.retiring = False  # or the next one, if the head of that at hand has left and said nothing of it
+        self._age: Age
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None
         self.peer = Peer.of(transport)
+        self._age = Age(self._loop.time())
         self.closing = self._server.census.draining  # its handshake outlasted the beginning of the drain: one answer
         if not self._server.census.connected():
             self.force_close()
@@ -146,12 +152,17 @@ class Connection(web.RequestHandler):
     def close(self) -> None:
         """Take no further request. aiohttp would also drop the rest of a body that is on its way."""
         self.closing = True
+        self.retiring = False
         if self._busy:
             return
         if self._waiter is None:
             super().close()  # between an answer and the next request: a body that nobody wants may be coming in
         else:
             self.force_close()
+
+    def tick(self, now: float) -> None:
+        if not self.closing and self._age.exceeds(self._server.census.max_connection_age, now):
+            self.closing = self.retiring = True
 
     def data_received(self, data: bytes) -> None:
         head_open = self._body is None or self._body.is_eof()
@@ -259,9 +270,15 @@ class Http1Server(web.Server):
     def __call__(self) -> web.RequestHandler:
         return Connection(self, self._loop, **self._kwargs)
 
-    def dismiss(self, contexts: Container[object]) -> None:
-        """Answer what there is, and close, on connections whose TLS one of these has agreed on."""
+    def tick(self, now: float) -> None:
+        """About once a second, with the loop's time."""
+        if self.census.max_connection_age is not None:
+            for connection in self.connections:
+                assert isinstance(connection, Connection)
+                connection.tick(now)
+
+    def dismiss(self, which: Which) -> None:
+        """Answer what there is, and close, on these connections."""
         for connection in self.connections:
-            transport = connection.transport
-            if transport is not None and transport.get_extra_info("sslcontext") in contexts:
+            if connection.transport is not None and which(connection.transport):
                 connection.close()

@@ -54,7 +54,7 @@ class Http1Front:
         finally:
             if connection.transport is not None:
                 connection.became_idle()
-        if connection.closing and not isinstance(response, Written):
+        if connection.closing and not isinstance(response, Written) and not (connection.retiring and response.prepared):
             response.force_close()
         return response
 

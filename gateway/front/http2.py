@@ -4,16 +4,19 @@ Rules
 - Pages, preflights and refusals are what `Reception` says, as over HTTP/1.1; native gRPC may come this way.
 - A peer that says nothing for `IDLE_TIMEOUT` and has no stream open is let go; one with streams open is pinged.
 - A peer that takes nothing out of TCP for `body_stall` is let go.
-- To drain is to say so (GOAWAY), to serve what was on its way, and to close when the last stream is done.
+- To drain is to say so (GOAWAY), to serve what was on its way, and to close when the last stream is done. So ends, too,
+  a connection that is older than `max_connection_age`.
 """
 
 import asyncio
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 import structlog
 
+from gateway.front.age import Age
 from gateway.front.census import Census, Gathering
 from gateway.front.http2_stream import Exchange, PlainExchange
+from gateway.front.listener import Which
 from gateway.front.snapshot import FrontSnapshot
 from gateway.http2 import Link
 from gateway.protocol.metadata import Header
@@ -48,10 +51,10 @@ class Http2Front:
         for link in tuple(self.links):
             link.drain()
 
-    def dismiss(self, contexts: Container[object]) -> None:
-        """As `drain`, those whose TLS one of these has agreed on."""
+    def dismiss(self, which: Which) -> None:
+        """As `drain`, these connections."""
         for link in tuple(self.links):
-            if link.transport.get_extra_info("sslcontext") in contexts:
+            if which(link.transport):
                 link.drain()
 
     async def until_empty(self, seconds: float) -> None:
@@ -77,11 +80,13 @@ class BrowserLink(Link):
         self._front = front
         self._greeted = False
         self._draining = False
+        self._age: Age
         self._used_at = 0.0  # loop time when a stream was last open
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._used_at = self.heard_at
+        self._age = Age(self.heard_at)
         self._front.links.add(self)
         if not self._front.census.connected():
             self.close()
@@ -111,6 +116,8 @@ class BrowserLink(Link):
 
     def tick(self, now: float) -> None:
         super().tick(now)
+        if self._age.exceeds(self._front.census.max_connection_age, now):
+            self.drain()
         if self.streams or self._stuck:
             self._used_at = now
             self._look_for_stalls(now)

@@ -19,12 +19,14 @@ from gateway.settings import Address, ListenerTls
 log = structlog.get_logger("gateway.front")
 
 BACKLOG = 1024
+IN_USE = "it is in use by another process (hint: choose another port, or stop that one)"
 CLIENT_AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 HANDSHAKE_TIMEOUT = 5.0  # seconds; until it is over, a connection is not among `max_connections`
 UNSENT = 128 * 1024  # bytes the kernel holds of what a slow reader has no room for; otherwise megabytes, and it tells
 # of room only when a third of them has gone, so that a reader who moves would seem to stand still
 
 Protocols = Callable[[], asyncio.BaseProtocol]
+Which = Callable[[asyncio.BaseTransport], bool]  # of the connections that are there
 Sockets = Sequence[socket.socket]
 
 
@@ -34,9 +36,7 @@ def naming(key: str, address: Address) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (
-            "it is in use by another process" if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
-        )
+        reason = IN_USE if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
         raise StartError(f"{key}: cannot listen on {address}: {reason}") from None
 
 
@@ -72,12 +72,20 @@ class Bound:
         self._servers: list[asyncio.Server] = []
         self._secure = False
         host, port = sockets[0].getsockname()[:2]
+        self._port = port
         self._place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def url(self) -> str:
         """Scheme, host, and the port as it is; also when nothing is accepted any more."""
         return f"{'https' if self._secure else 'http'}://{self._place}"
+
+    def took_in_plaintext(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether the connection came this way before there was TLS."""
+        if transport.get_extra_info("sslcontext") is not None:
+            return False
+        here = transport.get_extra_info("sockname")
+        return here is not None and here[1] == self._port
 
     async def serve(self, protocols: Protocols, context: ssl.SSLContext | None) -> None:
         """Accept connections, from now on like this; those that are there stay as they are. Raises OSError."""

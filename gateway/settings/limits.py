@@ -61,6 +61,8 @@ class Limits(Section):
     """Calls at once of one address, or of one IPv6 /64."""
     max_connections: Annotated[int, Count()] = 10000
     """Connections at once."""
+    max_connection_age: Annotated[float | None, Duration(minimum=1.0, none=True)] = None
+    """Older connections are told to go, 10 % sooner or later; calls on them go on to their end."""
     rate: tuple[Rate, ...] = ()
     """Calls per time; a call must be within all of them."""
     rate_storage: Annotated[str, Text(read_storage, STORAGE_PATTERN, STORAGES), Field(repr=False)] = "memory"

@@ -126,6 +126,7 @@ DOCUMENTS: dict[str, Document] = {
             "body_stall": "100ms",
             "max_calls": 1000000,
             "max_connections": 1000000,
+            "max_connection_age": "1s",
         },
         "drain": "0s",
     },

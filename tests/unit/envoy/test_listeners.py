@@ -113,3 +113,19 @@ def test_a_stream_may_be_idle_for_as_long_as_the_limits_say(limits: Node, idle: 
     assert found["stream_flush_timeout"] == stall
     assert found["drain_timeout"] == "7s"
     assert "request_timeout" not in found
+
+
+def test_a_connection_may_be_as_old_as_the_limits_say() -> None:
+    """From a tenth less to a tenth more: Envoy's jitter only adds."""
+    found = manager(rendered(limits={"max_connection_age": "30m"}))
+    least = float(found["common_http_protocol_options"]["max_connection_duration"].removesuffix("s"))
+    added = found["common_http_protocol_options"]["max_connection_duration_jitter"]["value"]
+    assert least == 1620
+    assert least * (1 + added / 100) == pytest.approx(1980, rel=0.01)
+    assert found["http1_safe_max_connection_duration"] is True
+
+
+def test_no_connection_is_too_old_for_who_says_nothing_of_it() -> None:
+    found = manager(rendered())
+    assert not [name for name in found["common_http_protocol_options"] if name.startswith("max_connection_duration")]
+    assert "http1_safe_max_connection_duration" not in found

@@ -82,6 +82,7 @@ FULL: dict[str, Any] = {
         "body_stall": "10s",
         "max_calls": 100,
         "max_connections": 200,
+        "max_connection_age": "30m",
     },
     "observability": {
         "log": {"format": "console", "level": "warning", "access": True},
@@ -142,6 +143,7 @@ RENDERED: dict[str, Any] = {
     "limits.body_stall": "20s",
     "limits.max_calls": 101,
     "limits.max_connections": 201,
+    "limits.max_connection_age": "none",
     "observability.log.format": "json",
     "observability.log.access": False,
     "observability.tracing.otlp": "http://localhost:4319/v1/traces",

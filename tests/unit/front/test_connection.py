@@ -1,4 +1,4 @@
-"""Connections over HTTP/1.1: what is no request, who leaves, and what is left of them then."""
+"""Connections over HTTP/1.1: what is no request, who leaves and what is left of them then, and who is too old."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tests.support.ends import Road
 from tests.support.frames import message
 from tests.support.gateway import eventually
 from tests.support.memory import MemoryTransport
-from tests.support.wire import Wire, chunked, connect, request
+from tests.support.wire import Answer, Wire, chunked, connect, request
 from tests.unit.front.world import Watched
 
 DO = "/test.v1.Test/Do"
@@ -35,6 +35,7 @@ class World:
     """A front with a listener. Lists stand for the backend."""
 
     port: int
+    server: Http1Server
     census: Census
     road: Road
 
@@ -44,15 +45,25 @@ class World:
         self.road.gate.answer = None
         self.road.over.clear()
 
+    async def call(self, wire: Wire) -> Answer:
+        self.road.up.events.clear()
+        await no_reply_yet(wire, self)
+        self.road.up.replies[-1].reply_end(Status(Code.OK), [])
+        return await wire.answer()
+
+    def tick(self, seconds: float) -> None:
+        """As if so much later."""
+        self.server.tick(asyncio.get_running_loop().time() + seconds)
+
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    road, reception, census = Road(), Watched(), Census(100)
+async def world(max_connection_age: float | None = None) -> AsyncIterator[World]:
+    road, reception, census = Road(), Watched(), Census(100, max_connection_age)
     front = Http1Front(lambda: FrontSnapshot(reception, road.side, 30.0), census)
     server = Http1Server(front.handle, census)
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     async with listener:
-        yield World(listener.sockets[0].getsockname()[1], census, road)
+        yield World(listener.sockets[0].getsockname()[1], server, census, road)
     await server.shutdown(0)
 
 
@@ -229,3 +240,76 @@ async def test_who_leaves_leaves_no_cycle_behind(
         finally:
             gc.enable()
             gc.unfreeze()
+
+
+# --- who is too old
+
+
+async def test_who_is_too_old_hears_of_it_with_the_next_answer() -> None:
+    async with world(100.0) as here, connect(here.port) as wire:
+        assert (await here.call(wire)).value("connection") is None
+        here.tick(89)
+        assert (await here.call(wire)).value("connection") is None
+        here.tick(111)
+        here.tick(112)
+        last = await here.call(wire)  # which may have been on its way: the connection was not closed under it
+        assert (last.code, last.value("connection")) == (0, "close")
+        assert await wire.rest() == b""
+
+
+async def test_a_page_may_be_the_last_answer() -> None:
+    async with world(100.0) as here, connect(here.port) as wire:
+        await here.call(wire)
+        here.tick(111)
+        assert (await wire.ask(request("/", [], None, "GET"))).value("connection") == "close"
+        assert await wire.rest() == b""
+
+
+async def test_a_call_that_runs_meanwhile_is_the_last_if_its_answer_can_say_so() -> None:
+    async with world(100.0) as here, connect(here.port) as wire:
+        await no_reply_yet(wire, here)
+        here.tick(111)
+        here.road.up.replies[-1].reply_bytes(FRAME)
+        assert (await wire.head()).value("connection") == "close"
+        await to_its_end(wire, here)
+        assert await wire.rest() == b""
+
+
+async def to_its_end(wire: Wire, here: World) -> None:
+    """Of half a reply."""
+    here.road.up.replies[-1].reply_end(Status(Code.OK), [])
+    while await wire.chunk():
+        pass
+
+
+async def test_an_answer_that_could_not_say_so_is_not_the_last() -> None:
+    async with world(100.0) as here, connect(here.port) as wire:
+        await half_a_reply(wire, here)
+        here.tick(111)
+        await to_its_end(wire, here)
+        last = await here.call(wire)
+        assert (last.code, last.value("connection")) == (0, "close")
+        assert await wire.rest() == b""
+
+
+@pytest.mark.parametrize("first", ["age", "drain"])
+async def test_a_drain_waits_for_no_further_answer(first: str) -> None:
+    async with world(100.0) as here, connect(here.port) as wire:
+        await half_a_reply(wire, here)
+        for step in (first, {"age": "drain", "drain": "age"}[first]):
+            if step == "age":
+                here.tick(111)
+            else:
+                here.server.pre_shutdown()
+        await to_its_end(wire, here)
+        assert await wire.rest() == b""
+
+
+async def test_another_age_holds_for_who_is_there() -> None:
+    async with world() as here, connect(here.port) as wire:
+        await here.call(wire)
+        here.tick(1e9)
+        assert (await here.call(wire)).value("connection") is None
+        here.census.max_connection_age = 100.0
+        here.tick(111)
+        assert (await here.call(wire)).value("connection") == "close"

@@ -106,3 +106,39 @@ async def test_a_connection_that_is_made_during_a_drain(monkeypatch: pytest.Monk
     async with asyncio.timeout(1):
         while not here.peer.transport.closed:
             await asyncio.sleep(0.002)
+
+
+# --- who is too old
+
+
+async def test_who_is_too_old_is_drained_and_what_runs_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http2, "DRAIN_NOTICE", 0.01)
+    here = await world(census=Census(10, 100.0))
+    running = await here.ask(DO, WEB)
+    await here.tick(89)
+    assert here.peer.goaways == []
+    await here.tick(22)
+    assert here.peer.goaways == [GoAway(2**31 - 1, ErrorCodes.NO_ERROR, b"")]
+    on_its_way = await here.ask(DO, WEB)
+    await here.answer()
+    assert here.peer.ended(on_its_way)
+    async with asyncio.timeout(1):
+        while len(here.peer.goaways) == 1:
+            await asyncio.sleep(0.002)
+            await here.peer.talk()
+    await here.tick(1000)
+    assert not here.peer.transport.closed
+    here.up.replies[0].reply_end(Status(Code.OK), [])
+    await here.peer.talk()
+    assert here.peer.ended(running)
+    await closed(here)
+
+
+async def test_another_age_holds_for_who_is_there() -> None:
+    here = await world()
+    await here.ask(DO, WEB)
+    await here.tick(1e9)
+    assert here.peer.goaways == []
+    here.census.max_connection_age = 1e6
+    await here.tick(0)
+    assert here.peer.goaways == [GoAway(2**31 - 1, ErrorCodes.NO_ERROR, b"")]

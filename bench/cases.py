@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal
 
 from bench import streaming, unary, workers
+from bench.full_load import Supply
 from bench.harness import Harness
 from bench.result import Figures, Kind
 from bench.subject import GATEWAY, SUBJECTS
@@ -68,9 +69,9 @@ def _idle(name: str, title: str, way: Way) -> Case:
     return Case(name, title, "memory", measure, quick=way.http2)
 
 
-def _workers(name: str, title: str, way: Way) -> Case:
+def _workers(name: str, title: str, way: Way, supplied: Callable[[Harness], Supply] = unary.one_token) -> Case:
     def measure(harness: Harness, subject: str) -> Figures:
-        return workers.beside_one(harness, subject, way)
+        return workers.beside_one(harness, subject, way, supplied(harness))
 
     return Case(name, title, "workers", measure, subjects=(GATEWAY,), tools=BY_H2LOAD if way.http2 else BY_WRK)
 
@@ -108,5 +109,6 @@ CASES = (
     _idle("idle-h2", "memory with 10,000 idle streams, HTTP/2", IDLE_H2),
     _workers("workers-http", "two workers beside one, HTTP/1.1", PLAIN),
     _workers("workers-h2", "two workers beside one, HTTP/2, 64 connections", MANY),
+    _workers("workers-cold", "two workers beside one, a new token each call", PLAIN, unary.new_tokens),
     Case("start", "from process start to ready", "start", start, quick=True),
 )

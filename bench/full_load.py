@@ -39,19 +39,24 @@ class FullLoad:
         return {"core_busy": self.spent.cpu / seconds, "core_waited_for": self.spent.waited / seconds}
 
 
-def by_wrk(trial: Trial, supply: Supply) -> FullLoad:
+def send(trial: Trial, supply: Supply, cores: int = 1) -> FullLoad:
+    """As the way asks for, to a subject that can fill so many cores. Raises BenchError."""
+    return by_h2load(trial, supply(0)) if trial.way.http2 else by_wrk(trial, supply, cores)
+
+
+def by_wrk(trial: Trial, supply: Supply, cores: int = 1) -> FullLoad:
     """Over HTTP/1.1, each answer judged by itself. Raises BenchError."""
     harness, process, way = trial.harness, trial.subject.process, trial.way
 
-    def send(seconds: int, calls: int) -> Outcome:
+    def load(seconds: int, calls: int) -> Outcome:
         folder = harness.scratch
         return wrk.send(trial.url, supply(calls), connections=way.connections, seconds=seconds, folder=folder)
 
     with harness.spent_by(process) as spent:
-        calls = send(trial.effort.warm_up, WARM_UP_TOKENS).calls
-    enough = int(calls / spent.cpu * trial.effort.seconds * RESERVE)  # it has one core
+        calls = load(trial.effort.warm_up, WARM_UP_TOKENS).calls
+    enough = int(calls / spent.cpu * cores * trial.effort.seconds * RESERVE)
     with harness.measured(process) as spent:
-        outcome = send(trial.effort.seconds, enough)
+        outcome = load(trial.effort.seconds, enough)
     if outcome.overdrawn:
         raise BenchError(f"tokens ran out: {outcome.overdrawn} calls used one again")
     return FullLoad(outcome, spent)

@@ -106,20 +106,20 @@ class Harness:
         return SUBJECTS[name](self.world.configuration(behind.port, transport, workers), self.subject_cores)
 
     @contextmanager
-    def cores_for(self, count: int) -> Iterator[Backend]:
+    def cores_for(self, count: int) -> Iterator[None]:
         """Inside the block `count` cores are the subjects', if as many are left for the load and the backend that this
-        gives: for unary calls, off the subjects' cores like the load. Raises BenchError.
+        gives, which is for unary calls. Otherwise all cores are everybody's. Raises BenchError.
         """
-        behind = self.file_backend
+        moved = 0, self.file_backend.process.pid
         before = self.subject_cores, self.other_cores
         self.subject_cores, self.other_cores = split_cores(before[0] | before[1], count)
         try:
-            for pid in (0, behind.process.pid):
+            for pid in moved:
                 os.sched_setaffinity(pid, self.other_cores)
-            yield behind
+            yield
         finally:
             self.subject_cores, self.other_cores = before
-            for pid in (0, behind.process.pid):
+            for pid in moved:
                 os.sched_setaffinity(pid, self.other_cores)
 
     @contextmanager

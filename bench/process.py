@@ -166,12 +166,14 @@ def core_seconds(cores: set[int]) -> float:
 
 
 def split_cores(cores: set[int] | None = None, count: int = 1) -> tuple[set[int], set[int]]:
-    """Of `cores`, or all: `count` for the gateway if as many are left, else one; and those for load and backend: the
-    same one if there is no other.
+    """Of `cores`, or all: `count` for the gateway if as many are left for load and backend, and those. Otherwise all
+    are everybody's.
     """
-    ordered = sorted(cores or os.sched_getaffinity(0))
-    first = set(ordered[: count if len(ordered) >= 2 * count else 1])
-    return first, set(ordered) - first or first
+    every = cores or os.sched_getaffinity(0)
+    if len(every) < 2 * count:
+        return every, every
+    first = set(sorted(every)[:count])
+    return first, every - first
 
 
 @contextmanager

@@ -21,23 +21,34 @@ IDLE = 0.02  # of a core: what a backend spends that hears nothing
 
 def echo(harness: Harness, name: str, *, way: Way = PLAIN, method: Method = SMALL, transport: str = "auto") -> Figures:
     """One message there, the same back. Raises BenchError, as all of them do."""
-    traffic = _traffic(harness, method)
+    supply = one_token(harness, method)
     with harness.subject(name, harness.file_backend, transport) as subject:
-        return _round(Trial(harness, subject, way), lambda _calls: traffic)
+        return _round(Trial(harness, subject, way), supply)
 
 
 large = partial(echo, method=LARGE)
 
 
-def cold_token(harness: Harness, name: str) -> Figures:
+def one_token(harness: Harness, method: Method = SMALL) -> Supply:
+    """Each call with the same one."""
+    traffic = _traffic(harness, method)
+    return lambda _calls: traffic
+
+
+def new_tokens(harness: Harness) -> Supply:
     """Each call with a token that the subject has never seen: a signature to check for every one."""
 
     def supply(calls: int) -> Traffic:
         tokens = harness.world.tokens(calls)
         return Traffic(SMALL.path, frame(SMALL.message), browser_headers(None), reply=SMALL.reply, tokens=tokens)
 
+    return supply
+
+
+def cold_token(harness: Harness, name: str) -> Figures:
+    """A signature to check for each call. Raises BenchError."""
     with harness.subject(name, harness.file_backend) as subject:
-        return _round(Trial(harness, subject, PLAIN), supply)
+        return _round(Trial(harness, subject, PLAIN), new_tokens(harness))
 
 
 def refused(harness: Harness, name: str) -> Figures:
@@ -70,7 +81,7 @@ def _traffic(harness: Harness, method: Method) -> Traffic:
 
 
 def _round(trial: Trial, supply: Supply) -> Figures:
-    load = full_load.by_h2load(trial, supply(0)) if trial.way.http2 else full_load.by_wrk(trial, supply)
+    load = full_load.send(trial, supply)
     rate = load.outcome.rate
     figures = {"calls_per_cpu_second": load.calls_per_cpu_second, "calls_per_second": rate, **load.core}
     # A subject that was not the bottleneck could take more, and nobody knows what 70 % of that is.

@@ -1,29 +1,25 @@
 """Cases of several workers: the same calls to a gateway with one, and then to a gateway with two.
 
-Rule: both have the same cores. With four cores or more these are two, and calls a second are compared. With fewer it is
-one for both, where two workers cannot take more calls than one: what is compared there is calls per CPU-second, and how
-evenly the kernel spreads connections over them.
+Rule: both have the same cores. With four cores or more these are two of their own. With fewer, load and backend have
+all of them, too: calls a second are compared only where they left the workers nearly all, as they do when each call
+brings a signature to check. Work per CPU-second is compared always, of workers that run at the same time.
 """
 
 from bench import full_load
-from bench.backend import Backend
-from bench.full_load import FullLoad
+from bench.full_load import FullLoad, Supply
 from bench.harness import Harness
-from bench.load.traffic import Traffic
-from bench.methods import SMALL, frame
 from bench.result import SATURATED, Figures
 from bench.trial import Trial
 from bench.way import Way
-from bench.world import browser_headers
 
 TWO = 2
 
 
-def beside_one(harness: Harness, name: str, way: Way) -> Figures:
+def beside_one(harness: Harness, name: str, way: Way, supply: Supply) -> Figures:
     """Raises BenchError."""
-    with harness.cores_for(TWO) as behind:
-        one, _ = _measured(harness, name, way, behind, 1)
-        two, resident = _measured(harness, name, way, behind, TWO)
+    with harness.cores_for(TWO):
+        one, _ = _measured(harness, name, way, supply, 1)
+        two, resident = _measured(harness, name, way, supply, TWO)
         figures = {
             "calls_per_cpu_second": two.calls_per_cpu_second,
             "calls_per_cpu_second_of_one": one.calls_per_cpu_second,
@@ -32,20 +28,19 @@ def beside_one(harness: Harness, name: str, way: Way) -> Figures:
             "rss_mib": resident,
             **two.core,
         }
-        if len(harness.subject_cores) == TWO and _full(one, 1) and _full(two, TWO):
+        if _filled(one, 1) and _filled(two, TWO):
             figures["rate_of_one"] = two.outcome.rate / one.outcome.rate
         return figures
 
 
-def _measured(harness: Harness, name: str, way: Way, behind: Backend, workers: int) -> tuple[FullLoad, float]:
+def _measured(harness: Harness, name: str, way: Way, supply: Supply, workers: int) -> tuple[FullLoad, float]:
     """And its memory in MiB."""
-    traffic = Traffic(SMALL.path, frame(SMALL.message), browser_headers(harness.token), reply=SMALL.reply)
-    with harness.subject(name, behind, workers=workers) as subject:
+    with harness.subject(name, harness.file_backend, workers=workers) as subject:
         trial = Trial(harness, subject, way)
-        load = full_load.by_h2load(trial, traffic) if way.http2 else full_load.by_wrk(trial, lambda _calls: traffic)
+        load = full_load.send(trial, supply, workers)
         return load, trial.resident_mib
 
 
-def _full(load: FullLoad, cores: int) -> bool:
-    """It could take no more."""
-    return sum(load.core.values()) >= cores * SATURATED
+def _filled(load: FullLoad, cores: int) -> bool:
+    """It had so many, and no time to rest."""
+    return load.core["core_busy"] >= cores * SATURATED

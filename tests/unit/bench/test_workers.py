@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from bench import workers
-from bench.full_load import FullLoad
+from bench.full_load import FullLoad, Supply
 from bench.harness import Harness, Spent
 from bench.load.traffic import Outcome
 from bench.way import Way
@@ -19,32 +19,29 @@ def load(calls: int, cpu: float, children: tuple[float, ...] = ()) -> FullLoad:
 
 
 class Cores:
-    """In place of a harness: subjects have so many."""
-
-    def __init__(self, count: int) -> None:
-        self.subject_cores = set(range(count))
+    """In place of a harness."""
 
     @contextmanager
-    def cores_for(self, count: int) -> Iterator[Any]:
-        yield None
+    def cores_for(self, count: int) -> Iterator[None]:
+        yield
 
 
-def figures(
-    monkeypatch: pytest.MonkeyPatch, one: FullLoad, two: FullLoad, *, cores: int
-) -> tuple[dict[str, float], list[int]]:
+def figures(monkeypatch: pytest.MonkeyPatch, one: FullLoad, two: FullLoad) -> tuple[dict[str, float], list[int]]:
     """And how many workers were measured, in order."""
     order: list[int] = []
 
-    def measured(_harness: object, _name: str, _way: Way, _behind: object, count: int) -> tuple[FullLoad, float]:
+    def measured(*given: object) -> tuple[FullLoad, float]:
+        count = cast(int, given[-1])
         order.append(count)
         return (one if count == 1 else two), 100.0 * count
 
     monkeypatch.setattr(workers, "_measured", measured)
-    return workers.beside_one(cast(Harness, Cores(cores)), "gateway", Way()), order
+    supply = cast(Supply, None)
+    return workers.beside_one(cast(Harness, Cores()), "gateway", Way(), supply), order
 
 
-def test_on_one_core_work_and_shares_are_compared_and_the_rate_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, order = figures(monkeypatch, load(1000, 1.0), load(900, 1.0, (0.6, 0.4)), cores=1)
+def test_without_a_core_each_work_and_shares_are_compared_and_the_rate_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, order = figures(monkeypatch, load(1000, 1.0), load(900, 1.0, (0.6, 0.4)))
     assert order == [1, 2]
     assert found["work_of_one"] == pytest.approx(0.9)
     assert found["least_share"] == pytest.approx(0.4)
@@ -53,8 +50,8 @@ def test_on_one_core_work_and_shares_are_compared_and_the_rate_is_not(monkeypatc
 
 
 @pytest.mark.parametrize(("one", "two", "known"), [(1.0, 1.9, True), (0.7, 1.9, False), (1.0, 1.6, False)])
-def test_on_two_cores_the_rate_counts_if_nobody_waited_for_calls(
+def test_the_rate_counts_if_each_worker_filled_a_core(
     monkeypatch: pytest.MonkeyPatch, one: float, two: float, known: bool
 ) -> None:
-    found, _ = figures(monkeypatch, load(1000, one), load(1900, two, (two / 2, two / 2)), cores=2)
+    found, _ = figures(monkeypatch, load(1000, one), load(1900, two, (two / 2, two / 2)))
     assert found.get("rate_of_one") == (1.9 if known else None)

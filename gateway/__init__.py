@@ -11,6 +11,7 @@ A call takes one way through, and its reply the same way back:
                 seldom.py when to tell of what happens again and again
     http2/      one HTTP/2 connection, either end of it, over libnghttp2
     tasks.py    tasks that run as long as the gateway does
+    extras.py   libraries that only some of it needs; errors.py what keeps it from starting
     ends.py     what a call acts on: its two ends, the gate, what all calls share
     call.py     THE ROAD of one call, sans-IO; reply_writer.py its reply in the form that its browser reads
     policy/     who may call what: origins, tokens and their keys, permissions, the gate
@@ -32,6 +33,6 @@ A call takes one way through, and its reply the same way back:
                 configuration (order.py) and asks over a line (control.py)
 
 Imports point downwards only: cli, run, app, then generation, then check, reload and envoy, then front, upstream,
-observe and demo, then policy, call, ends, then permit, request, http2 and tasks, then peer, seldom and standstill, then
-protocol (import-linter in pyproject.toml keeps it so).
+observe and demo, then policy, call, ends, then permit, request, http2, tasks, errors and extras, then peer, seldom and
+standstill, then protocol (import-linter in pyproject.toml keeps it so).
 """

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.check import all_problems, certificate_problems
 from gateway.errors import StartError
-from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
+from gateway.front.admin import SHUTTING_DOWN, STARTING, AdminPages, Readiness
 from gateway.front.census import Census
 from gateway.front.connection import Http1Server
 from gateway.front.http1 import Http1Front
@@ -61,7 +61,7 @@ class Gateway:
     def __init__(self, settings: Settings, *, pages: Pages | None = None, for_development: bool = False) -> None:
         """`pages` answers GET requests. `for_development`: no token, and any localhost page may call; loopback only."""
         self.settings = settings  # those in use
-        self.configuration_refused = False  # the last that was to follow
+        self.refused: list[str] = []  # what is wrong with the last configuration that was to follow
         self.restart_needed: list[str] = []  # keys that the last reload could not change
         self._registry = CollectorRegistry()
         self._observer = CallObserver(self._registry, access_log=settings.observability.log.access)
@@ -78,6 +78,7 @@ class Gateway:
         self._admin = AdminPages(self)
         self._tasks: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
+        self._started = False
         self._stopping = False
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -92,19 +93,24 @@ class Gateway:
             self._succession = Succession(first)
             self._snapshot = first.snapshot
             self._keep(self._tick())
-            await self._listen(sockets)
-        Gauges(self._registry, self)
-        if self.settings.admin is not None and not operated:
-            await self._admin.listen(self.settings.admin.bind)
+            self._bind(sockets)
+            Gauges(self._registry, self)
+            if self.settings.admin is not None and not operated:
+                await self._admin.listen(self.settings.admin.bind)
+            await self._listen()
+        self._started = True
 
-    async def _listen(self, sockets: Sequence[Sockets] | None) -> None:
+    def _bind(self, sockets: Sequence[Sockets] | None) -> None:
         self._server = Http1Server(self._http1.handle, self._census)
         self._switchboard = Switchboard(self._server, self._http2, self._census)
         for index, settings in enumerate(self.settings.listeners):
             with naming(f"listeners[{index}].bind", settings.bind):
                 bound = bind(settings.bind) if sockets is None else sockets[index]
-                listener = KeptListener(f"listeners[{index}]", bound, self._protocols, self._dismiss)
-                self._listeners.append(listener)
+            self._listeners.append(KeptListener(f"listeners[{index}]", bound, self._protocols, self._dismiss))
+
+    async def _listen(self) -> None:
+        for index, (listener, settings) in enumerate(zip(self._listeners, self.settings.listeners, strict=True)):
+            with naming(f"listeners[{index}].bind", settings.bind):
                 await listener.serve(settings, server_tls(settings))
 
     def _protocols(self, settings: Listener) -> Protocols:
@@ -153,6 +159,8 @@ class Gateway:
     async def readiness(self) -> Readiness:
         if self._stopping:
             return SHUTTING_DOWN
+        if not self._started:
+            return STARTING
         return await self.succession.current.readiness()
 
     async def metrics(self) -> bytes:
@@ -174,27 +182,34 @@ class Gateway:
 
     # -- reload --------------------------------------------------------------------------------------------------
 
-    async def reload(self, load: Callable[[], Settings]) -> bool:
-        """Serve by what `load` gives from the next call on. False: it is refused, whole, and nothing has changed."""
+    @property
+    def configuration_refused(self) -> bool:
+        """The last that was to follow."""
+        return bool(self.refused)
+
+    async def reload(self, load: Callable[[], Settings], *, again: bool = False) -> bool:
+        """Serve by what `load` gives from the next call on. False: it is refused, whole, and nothing has changed.
+        `again`: nobody has asked for it, so what was told is not told again.
+        """
         async with self._reloading:
+            before = self.refused
             try:
                 changed = await self._follow(await asyncio.to_thread(load))
             except SettingsError as error:
-                self._refuse(list(map(str, await asyncio.to_thread(all_problems, error))))
+                self.refused = list(map(str, await asyncio.to_thread(all_problems, error)))
             except StartError as error:
-                self._refuse([str(error)])
+                self.refused = [str(error)]
             except Exception as error:  # a defect, which must not end the watch over the file
-                log.exception("unexpected_error")
-                self._refuse([f"internal error: {type(error).__name__}"])
+                if not again:
+                    log.exception("unexpected_error")
+                self.refused = [f"internal error: {type(error).__name__}"]
             else:
-                self.configuration_refused = False
-                if changed:
+                self.refused = []
+                if changed or before:
                     log.info("configuration_changed", sections=changed)
-            return not self.configuration_refused
-
-    def _refuse(self, problems: list[str]) -> None:
-        self.configuration_refused = True
-        log.error("configuration_refused", problems=problems, kept="the old one")
+            if self.refused and not (again and self.refused == before):
+                log.error("configuration_refused", problems=self.refused, kept="the old one")
+            return not self.refused
 
     async def _follow(self, settings: Settings) -> list[str]:
         """The sections that have changed. Raises SettingsError, StartError."""
@@ -219,6 +234,8 @@ class Gateway:
             self._observer.access_log = settings.observability.log.access
             for listener, section, one in zip(self._listeners, settings.listeners, tls, strict=True):
                 await listener.serve(section, one)
+        else:
+            await following.discard(before)
         return changed
 
     def _fixed(self, settings: Settings) -> dict[str, Any]:
@@ -274,4 +291,5 @@ class Gateway:
         await self._admin.close()
         if self._succession is not None:
             await self._succession.close()
-        log.info("stopped")
+        if self._started:
+            log.info("stopped")

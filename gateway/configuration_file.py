@@ -1,6 +1,9 @@
-"""The configuration file of a running gateway: it is read again when it changes, and on demand (SIGHUP)."""
+"""The configuration file of a running gateway: it is read again when it changes, on demand (SIGHUP), and now and then
+while it is refused.
+"""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from gateway.settings import Settings
 from gateway.tasks import lasting
 
 log = structlog.get_logger("gateway")
+
+TRY_AGAIN = 30.0  # seconds; a file may be refused for what lies elsewhere, such as a certificate that comes later
 
 
 class ConfigurationFile:
@@ -43,23 +48,31 @@ class ConfigurationFile:
             watching = lasting(watch(files, self._look.set))
             try:
                 while files == self._files():
-                    await self._look.wait()
-                    self._look.clear()
-                    await self._read(files)
+                    timely = await self._something_new()
+                    await self._read(files, again=not timely)
             finally:
                 watching.cancel()
+
+    async def _something_new(self) -> bool:
+        """False: it is only time to try a refused file again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TRY_AGAIN if self._gateway.configuration_refused else None):
+                await self._look.wait()
+                self._look.clear()
+                return True
+        return False
 
     def _files(self) -> list[Path]:
         descriptors = self._gateway.settings.authorization.descriptors
         return [self._path, *([descriptors] if isinstance(descriptors, Path) else [])]
 
-    async def _read(self, files: list[Path]) -> None:
+    async def _read(self, files: list[Path], *, again: bool) -> None:
         content = await asyncio.to_thread(lambda: list(map(_content, files)))
-        if content == self._seen:
+        if content == self._seen and not again:
             return
         self._seen = content
         before = self._gateway.settings
-        await self._gateway.reload(self._load)
+        await self._gateway.reload(self._load, again=again)
         if self._gateway.settings is not before:
             self._changed()
 

@@ -24,9 +24,10 @@ from gateway.version import VERSION
 class Vitals(Protocol):
     """A gateway, as far as it is looked at here."""
 
-    configuration_refused: bool
     restart_needed: list[str]
 
+    @property
+    def configuration_refused(self) -> bool: ...
     @property
     def succession(self) -> Succession: ...
     @property

@@ -120,14 +120,20 @@ class Generation:
         if problems := [*tracing_problems(settings), *check.certificate_problems(settings)]:
             raise SettingsError(problems)
         generation = cls(settings, shared, await _unary_methods(settings), before)
-        new = generation.parts if before is None else generation.parts - before.parts
         try:
-            await asyncio.gather(*(part.start() for part in new))
+            await asyncio.gather(*(part.start() for part in generation._new(before)))
             generation._judge_keys(before)
         except BaseException:
-            await close_parts(new)
+            await generation.discard(before)
             raise
         return generation
+
+    async def discard(self, before: "Generation | None") -> None:
+        """Close what it alone has: it does not follow that one."""
+        await close_parts(self._new(before))
+
+    def _new(self, before: "Generation | None") -> "set[Part]":
+        return self.parts if before is None else self.parts - before.parts
 
     @property
     def parts(self) -> "set[Part]":

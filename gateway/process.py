@@ -1,6 +1,7 @@
 """A gateway as a process: its event loop, its log, its signals, and what it tells the service manager.
 
-Rule: SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reads the configuration again.
+Rule: SIGTERM and SIGINT drain, a second one stops at once. SIGHUP makes a service read its configuration again; what
+runs in a terminal it ends, for then that was closed.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ class Source:
     path: Path
     load: Callable[[], Settings]  # raises SettingsError
     changed: Callable[[Settings], None]  # called with those that are in use from now on
+    by_hangup: bool = True  # SIGHUP has it read again
 
 
 def run(main: Coroutine[None, None, None]) -> None:
@@ -49,9 +51,9 @@ async def until_signalled(
     """Start (by `start`, if it takes more than the gateway's own), follow `source`, wait for a signal, drain, stop."""
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, signals.put_nowait, None)
-    if source is not None:
+    if source is not None and source.by_hangup:
         loop.add_signal_handler(signal.SIGHUP, _ignore)  # who starts reads the configuration anyway
     observe_log.OUTPUT.gather(loop.call_later)
     trimming = lasting(_give_memory_back())
@@ -80,11 +82,13 @@ async def _following(gateway: Gateway, source: Source | None) -> AsyncIterator[N
         return
     loop = asyncio.get_running_loop()
     file = ConfigurationFile(source.path, source.load, gateway, lambda: source.changed(gateway.settings))
-    loop.add_signal_handler(signal.SIGHUP, file.read_again)
+    if source.by_hangup:
+        loop.add_signal_handler(signal.SIGHUP, file.read_again)
     try:
         yield
     finally:
-        loop.add_signal_handler(signal.SIGHUP, _ignore)  # it must not end a drain
+        if source.by_hangup:
+            loop.add_signal_handler(signal.SIGHUP, _ignore)  # it must not end a drain
         await file.close()
 
 

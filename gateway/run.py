@@ -6,13 +6,14 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway import extras
 from gateway.app import Gateway
+from gateway.demo import NEEDED
 from gateway.envoy import process as envoy_process
 from gateway.envoy.output import Request, rendering_of, write
 from gateway.envoy.process import EnvoyError
@@ -46,8 +47,8 @@ def demo(
     """The whole demonstration on this machine, with a real Envoy beside the gateway if it gets a port. Raises
     SettingsError, StartError.
     """
-    if missing := [name for name in ("trustme", "aiohttp_cors", "grpc_health") if find_spec(name) is None]:
-        raise StartError(f"the demo needs {', '.join(missing)}: in a checkout, pip install '.[demo]'")
+    if lacking := extras.missing(NEEDED):
+        raise StartError(f"the demo needs {', '.join(lacking)} ({extras.to_install('demo')})")
     if envoy_port is not None:
         try:
             find_envoy()
@@ -118,7 +119,7 @@ async def _demo(http_port: int, https_port: int, issuer_port: int, *, envoy_port
                 print(_welcome(world, gateway, envoy), flush=True)
 
             path = world.config_path
-            source = Source(path, partial(load, path), partial(configure_log, debug=debug))
+            source = Source(path, partial(load, path), partial(configure_log, debug=debug), by_hangup=False)
             await until_signalled(gateway, tell, source=source)
     finally:
         await world.__aexit__(None, None, None)

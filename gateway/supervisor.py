@@ -31,7 +31,7 @@ from gateway.version import VERSION
 
 log = structlog.get_logger("gateway")
 
-LAST_WORDS = 10.0  # seconds beyond `drain` after which a worker is killed
+BEYOND_DRAIN = 10.0  # seconds beyond `drain` after which a worker is killed
 
 
 class Supervisor:
@@ -111,6 +111,8 @@ class Supervisor:
             self.stopping.set()
             self._send(signal.SIGKILL)
             await asyncio.gather(*self._keeping, return_exceptions=True)
+            for worker in self._workers:
+                worker.close_sockets()
             await self._admin.close()
 
     async def _start(self) -> int:
@@ -120,6 +122,8 @@ class Supervisor:
         self._judge_addresses()
         for worker in self._workers:
             worker.sockets = self.bind()
+        if self._settings.admin is not None:
+            await self._admin.listen(self._settings.admin.bind)
         for some in (self._workers[:1], self._workers[1:]):
             self._keeping += (keeping := [lasting(worker.keep()) for worker in some])
             ready = [asyncio.ensure_future(worker.ready.wait()) for worker in some]
@@ -131,8 +135,6 @@ class Supervisor:
                 for worker in some:
                     if worker.exit_code is not None:
                         return worker.failed()
-        if self._settings.admin is not None:
-            await self._admin.listen(self._settings.admin.bind)
         return 0
 
     async def _drain(self) -> None:
@@ -144,11 +146,11 @@ class Supervisor:
         self._send(signal.SIGTERM)
         again = asyncio.ensure_future(self._signals.get())
         ending = asyncio.ensure_future(asyncio.wait(self._keeping))
-        patience = self._settings.drain + LAST_WORDS
+        patience = self._settings.drain + BEYOND_DRAIN
         await asyncio.wait({ending, again}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if not again.cancel():
             self._send(signal.SIGTERM)
-            await asyncio.wait({ending}, timeout=LAST_WORDS)
+            await asyncio.wait({ending}, timeout=BEYOND_DRAIN)
         log.info("stopped")
 
     def _read_again(self) -> None:

@@ -15,3 +15,5 @@
 The gateway knows none of this: what it needs is in gateway.yaml, and it would be the same for real services. The extra
 `demo` of the distribution brings the libraries.
 """
+
+NEEDED = ("trustme", "aiohttp_cors", "grpc_health")  # some of them, and none comes with the gateway

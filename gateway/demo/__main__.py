@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from gateway import extras
+from gateway.demo import NEEDED
 from gateway.settings import Address
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def demo(
     A proxy before them, this gateway or Envoy, takes its certificates and the key set from DIR. For development only:
     whoever reaches the issuer gets a token.
     """
-    if missing := [name for name in ("trustme", "aiohttp_cors", "grpc_health") if find_spec(name) is None]:
-        raise click.ClickException(f"it needs {', '.join(missing)}: in a checkout, pip install '.[demo]'")
+    if lacking := extras.missing(NEEDED):
+        raise click.ClickException(f"it needs {', '.join(lacking)} ({extras.to_install('demo')})")
     from gateway.demo.standalone import Standalone  # noqa: PLC0415 - its libraries are an extra
 
     asked = Standalone(

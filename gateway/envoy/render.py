@@ -52,7 +52,7 @@ def render(settings: Settings, files: Files | None = None, uris: Uris | None = N
 def _heading(settings: Settings, warnings: Sequence[Problem]) -> list[str]:
     level = settings.observability.log.level
     paragraphs = [
-        "Made by grpcweb-gateway from gateway.yaml; each comment names the key that a part comes from. Run it with",
+        "Made by grpcweb-gateway; each comment names the key of its configuration that a part comes from. Run it with",
         f"  envoy -c FILE --concurrency {settings.workers} --drain-time-s {int(settings.drain)} --log-level {level}",
         "(workers, drain, observability.log.level).",
     ]

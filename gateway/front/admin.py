@@ -35,6 +35,7 @@ class Readiness:
     missing: Mapping[str, str]  # what is not as it should be, by name; some of it can be done without
 
 
+STARTING = Readiness(ready=False, missing={"gateway": "starting"})
 SHUTTING_DOWN = Readiness(ready=False, missing={"gateway": "shutting down"})
 
 

@@ -5,6 +5,7 @@ Rules
 - A subject is logged as a hash: a log tells callers apart without naming them. A client certificate is logged by the
   name that let it in: the configuration names it, too.
 - A label's values are bounded: a method becomes one only when it was permitted, and only the first `MAX_METHODS` do.
+  Of those that have never succeeded only `MAX_UNPROVEN`: who may call a whole service can make up names.
 - Calls are counted in plain dictionaries and rendered when somebody scrapes (a collector of prometheus_client): a
   metric object takes a lock for each of five increments, 4 µs a call.
 """
@@ -31,7 +32,9 @@ from gateway.request import Answer, RequestHead
 log = structlog.get_logger("gateway.access")
 
 MAX_METHODS = 1000
+MAX_UNPROVEN = 100
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+REFUSED, OTHER = "(refused)", "(other)"  # what stands for methods that are no label
 CODE_NAMES = {int(code): code.name for code in Code}
 
 
@@ -56,7 +59,8 @@ class CallObserver(Collector):
         self.access_log = access_log
         self._calls: Counter[tuple[str, int]] = Counter()
         self._refusals: Counter[str] = Counter()
-        self._durations: dict[str, Durations] = {}
+        self._durations: dict[str, Durations] = {}  # by what stands for the method in labels
+        self._unproven: set[str] = set()  # of these, the methods that have only failed
         self._messages = [0, 0]  # of requests, of replies
         registry.register(self)
 
@@ -66,8 +70,10 @@ class CallObserver(Collector):
         assert status is not None
         path = call.head.path.decode("ascii")
         seconds = call.ended - call.started
-        method = self._label(path, call.permitted)
+        method = self._label(path, status.code) if call.permitted else REFUSED
         self._calls[method, status.code] += 1
+        if method not in self._durations:
+            self._durations[method] = Durations()
         self._durations[method].add(seconds)
         self._messages[0] += call.request_messages
         self._messages[1] += call.reply_messages
@@ -105,13 +111,16 @@ class CallObserver(Collector):
             refusals.add_metric((reason,), count)
         return calls, seconds, messages, refusals
 
-    def _label(self, path: str, permitted: bool) -> str:
-        """That of a method, which has its durations from here on."""
-        method = path if permitted else "(refused)"
+    def _label(self, method: str, code: int) -> str:
+        """What stands for a method of which a call has ended so."""
+        failed = code != 0
+        if not failed:
+            self._unproven.discard(method)
         if method not in self._durations:
-            if permitted and len(self._durations) >= MAX_METHODS:
-                method = "(other)"
-            self._durations.setdefault(method, Durations())
+            if len(self._durations) >= MAX_METHODS or (failed and len(self._unproven) >= MAX_UNPROVEN):
+                return OTHER
+            if failed:
+                self._unproven.add(method)
         return method
 
 

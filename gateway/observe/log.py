@@ -50,8 +50,8 @@ class LineBuffer:
             for piece in ["".join(lines)] if self.most is None else _pieces(lines, self.most):
                 self._stream.write(piece)
                 self._stream.flush()
-        except (BrokenPipeError, ValueError):
-            self._lines.clear()  # nobody reads any more; that must not end a call
+        except (OSError, ValueError):
+            self._lines.clear()  # nobody reads any more, or there is no room: that must not end a call
 
     def flush(self) -> None:
         """What structlog calls after each line: while lines are gathered, the timer does it."""

@@ -4,23 +4,22 @@ Rule: without the key a call pays for nothing, and nothing is imported for it; t
 """
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from gateway import extras
 from gateway.settings import Problem, Settings
 
 if TYPE_CHECKING:
     from gateway.observe.spans import SpanTracer
 
 NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
-INSTALL = "in a checkout: pip install '.[tracing]'"
 
 
 def tracing_problems(settings: Settings) -> Iterator[Problem]:
     """What keeps spans from being made, if they are wanted."""
-    if settings.observability.tracing.otlp is not None and not all(map(_is_installed, NEEDED)):
+    if settings.observability.tracing.otlp is not None and extras.missing(NEEDED):
         key = ("observability", "tracing", "otlp")
-        yield settings.problem(key, "the libraries of OpenTelemetry are not installed", INSTALL)
+        yield settings.problem(key, "the libraries of OpenTelemetry are not installed", extras.to_install("tracing"))
 
 
 def tracer(settings: Settings) -> "SpanTracer | None":
@@ -31,10 +30,3 @@ def tracer(settings: Settings) -> "SpanTracer | None":
     from gateway.observe.spans import SpanTracer  # noqa: PLC0415 - its libraries are an extra
 
     return SpanTracer(tracing.otlp, tracing.ratio)
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package above it
-        return False

@@ -161,7 +161,7 @@ class Channels:
 
     async def close(self) -> None:
         """Drop every connection, calls included."""
-        for channel in self._channels:
+        for channel in (*self._channels, *self._retired):
             await channel.aio.close()
 
     def _connect(self) -> list[Channel]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from structlog.testing import capture_logs
 
 from gateway.app import Gateway
 from gateway.demo.pb import demo_pb2
@@ -114,7 +115,22 @@ async def test_a_port_in_use_is_one_clear_line() -> None:
             await second.start()
         await second.stop()
     line = f"listeners[0].bind: cannot listen on 127.0.0.1:{gateway.port}: it is in use by another process"
-    assert str(caught.value) == line
+    assert str(caught.value) == f"{line} (hint: choose another port, or stop that one)"
+
+
+async def test_an_address_of_the_operator_in_use_is_told_before_anything_listens() -> None:
+    async with running() as gateway:
+        assert gateway.gateway.admin_url is not None
+        taken = gateway.gateway.admin_url.removeprefix("http://")
+        second = Gateway(settings_of(gateway, admin={"bind": taken}))
+        with pytest.raises(StartError, match=f"admin.bind: cannot listen on {taken}: it is in"):
+            await second.start()
+        (url,) = second.urls
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        with capture_logs() as events:
+            await second.stop()
+        assert events == []  # nor does it say that it has stopped
 
 
 async def test_a_rule_for_a_method_that_does_not_exist_stops_the_start() -> None:

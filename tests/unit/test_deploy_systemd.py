@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from gateway.cli import commands
 from gateway.settings import SettingsError, parse
-from gateway.supervisor import LAST_WORDS
+from gateway.supervisor import BEYOND_DRAIN
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "deploy" / "systemd"
@@ -122,7 +122,7 @@ def test_it_may_drain_before_it_is_killed() -> None:
     default = parse(
         "listeners: [{bind: '127.0.0.1:1'}]\nupstreams: {a: {services: ['*'], targets: ['a:1'], tls: {}}}", ROOT
     )
-    assert int(one("TimeoutStopSec")) > default.drain + LAST_WORDS
+    assert int(one("TimeoutStopSec")) > default.drain + BEYOND_DRAIN
     assert one("KillSignal") == "SIGTERM"
     assert one("KillMode") == "mixed"  # the program tells its own processes
     assert one("ExecReload").split()[1:] == ["-HUP", "$MAINPID"]

@@ -4,12 +4,24 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from gateway.control import SilenceError, SupervisorEnd, WorkerEnd
+from gateway.errors import StartError
 from gateway.exposition import together
+from gateway.settings import parse
+from gateway.supervised import Worker
+from gateway.supervisor import Supervisor
+
+CONFIGURATION = """
+listeners: [{{bind: "127.0.0.1:0"}}]
+admin: {{bind: "{admin}"}}
+upstreams:
+  backend: {{services: [demo.v1.Demo], targets: ["127.0.0.1:1"], plaintext: true, allow_insecure_tokens: true}}
+"""
 
 Line = tuple[SupervisorEnd, WorkerEnd]
 
@@ -127,3 +139,22 @@ def test_metrics_of_workers_keep_apart() -> None:
         assert f'gateway_open_calls{{worker="{worker}"}} 1.0' in page
         assert f'process_cpu_seconds_total{{worker="{worker}"}} 2.5' in page
     assert page.count("# TYPE gateway_calls_total counter") == 1
+
+
+async def test_an_address_of_the_operator_in_use_is_told_before_any_worker_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[Worker] = []
+
+    async def keep(worker: Worker) -> None:
+        started.append(worker)
+        worker.ready.set()
+
+    monkeypatch.setattr(Worker, "keep", keep)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = parse(CONFIGURATION.format(admin=address), tmp_path)
+        with pytest.raises(StartError, match=f"admin.bind: cannot listen on {address}: it is in use"):
+            async with asyncio.timeout(20):
+                await Supervisor(tmp_path / "gateway.yaml", settings, 2, debug=False).run()
+    assert started == []

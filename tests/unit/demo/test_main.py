@@ -87,6 +87,6 @@ def test_a_folder_that_cannot_be_made_is_named(capsys: pytest.CaptureFixture[str
 def test_a_missing_library_names_the_extra(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "trustme" else object())
+    monkeypatch.setattr(command, "NEEDED", ("json", "no_such_library"))
     told = refusal(capsys, "--folder", tmp_path)
-    assert told == (3, "it needs trustme: in a checkout, pip install '.[demo]'")
+    assert told == (3, f"it needs no_such_library (in a checkout: {sys.executable} -m pip install '.[demo]')")

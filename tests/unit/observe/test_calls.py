@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from gateway.observe.calls import MAX_METHODS, CallObserver
+from gateway.observe.calls import MAX_METHODS, MAX_UNPROVEN, CallObserver
 from gateway.permit import Permit, Refusal, Subject
 from gateway.protocol.status import Code, Status
 from gateway.request import Answer, RequestHead
@@ -14,13 +14,13 @@ from tests.support.frames import message
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def finished(path: bytes = b"/test.v1.Test/Do", decision: Permit | Refusal | None = None) -> Road:
+def finished(path: bytes = b"/test.v1.Test/Do", decision: Permit | Refusal | None = None, code: Code = Code.OK) -> Road:
     road = Road(gate=ManualGate(decision), headers=[(b"authorization", b"Bearer secret-token")])
     road.call.head.path = path
     road.start()
     road.call.request_bytes(message(b"abc"))
     road.call.reply_bytes(message(b"abc"))
-    road.call.reply_end(Status(Code.OK), [])
+    road.call.reply_end(Status(code), [])
     return road
 
 
@@ -58,6 +58,25 @@ def test_methods_as_labels_are_bounded() -> None:
     for number in range(MAX_METHODS + 3):
         observer.settled(finished(b"/any.v1.S/M%d" % number).call)
     assert registry.get_sample_value("gateway_calls_total", {"method": "(other)", "code": "OK"}) == 3
+
+
+def test_who_makes_up_methods_takes_no_label_from_those_that_succeed() -> None:
+    registry = CollectorRegistry()
+    observer = CallObserver(registry, access_log=False)
+    for number in range(MAX_METHODS + 3):
+        observer.settled(finished(b"/any.v1.S/M%d" % number, code=Code.UNIMPLEMENTED).call)
+    for number in range(MAX_UNPROVEN, 2 * MAX_UNPROVEN):
+        observer.settled(finished(b"/any.v1.S/M%d" % number).call)
+    observer.settled(finished(b"/any.v1.S/M0").call)  # proven now, and so there is room for one that is not
+    observer.settled(finished(b"/late.v1.S/M", code=Code.UNAVAILABLE).call)
+
+    def count(method: str, code: str) -> float | None:
+        return registry.get_sample_value("gateway_calls_total", {"method": method, "code": code})
+
+    assert count("(other)", "UNIMPLEMENTED") == MAX_METHODS + 3 - MAX_UNPROVEN
+    assert count(f"/any.v1.S/M{2 * MAX_UNPROVEN - 1}", "OK") == 1
+    assert count("/any.v1.S/M0", "OK") == 1
+    assert count("/late.v1.S/M", "UNAVAILABLE") == 1
 
 
 def test_requests_refused_before_they_are_calls() -> None:

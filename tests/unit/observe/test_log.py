@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
@@ -42,6 +43,13 @@ def test_a_reader_that_went_away_ends_no_call() -> None:
     buffer = LineBuffer(stream)
     stream.close()
     buffer.write("nobody reads this\n")
+
+
+def test_a_full_disk_ends_no_call() -> None:
+    stream = Path("/dev/full").open("w")  # noqa: SIM115 - to close it fails, too
+    LineBuffer(stream).write("there is no room for this\n")
+    with pytest.raises(OSError, match="No space left"):
+        stream.close()
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Cases of several workers: the same calls to a gateway with one, and then to a gateway with two.
 
-Rule: both have the same cores. With four cores or more these are two of their own. With fewer, load and backend have
-all of them, too: calls a second are compared only where they left the workers nearly all, as they do when each call
-brings a signature to check. Work per CPU-second is compared always, of workers that run at the same time.
+Rule: both have the same cores. With four cores or more these are two of their own. With fewer, load and backend run on
+them, too, and take a part, so that calls a second say too little; but two workers run at the same time here as well,
+and what they did in a CPU-second tells what they do with two whole cores.
 """
 
 from bench import full_load
@@ -25,11 +25,12 @@ def beside_one(harness: Harness, name: str, way: Way, supply: Supply) -> Figures
             "calls_per_cpu_second_of_one": one.calls_per_cpu_second,
             "work_of_one": two.calls_per_cpu_second / one.calls_per_cpu_second,
             "least_share": min(two.spent.children) / sum(two.spent.children),
+            "rate_of_one": two.outcome.rate / one.outcome.rate,
             "rss_mib": resident,
             **two.core,
         }
-        if _filled(one, 1) and _filled(two, TWO):
-            figures["rate_of_one"] = two.outcome.rate / one.outcome.rate
+        if _pressed(one, 1) and _pressed(two, TWO):
+            figures["rate_with_cores"] = TWO * figures["work_of_one"]
         return figures
 
 
@@ -41,6 +42,6 @@ def _measured(harness: Harness, name: str, way: Way, supply: Supply, workers: in
         return load, trial.resident_mib
 
 
-def _filled(load: FullLoad, cores: int) -> bool:
-    """It had so many, and no time to rest."""
-    return load.core["core_busy"] >= cores * SATURATED
+def _pressed(load: FullLoad, cores: int) -> bool:
+    """It had so many, or waited for them, nearly all the time; it never waited for calls."""
+    return sum(load.core.values()) >= cores * SATURATED

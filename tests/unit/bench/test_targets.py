@@ -8,7 +8,7 @@ import pytest
 from bench.cases import CASES
 from bench.report import Report
 from bench.result import COLUMNS, Pair, Result
-from bench.targets import FEW_CORES, TARGETS, Target, judge, pressed, verdicts
+from bench.targets import NOT_PRESSED, TARGETS, Target, judge, pressed, verdicts
 from tests.unit.bench.reports import report
 
 WORK = Target("x", "calls per CPU-second", "calls_per_cpu_second", "≥", 1.5)
@@ -105,12 +105,12 @@ def test_why_there_is_no_figure(broken: Result, why: str) -> None:
 
 def test_what_takes_more_cores_than_there_are_is_no_figure() -> None:
     target = next(target for target in TARGETS if target.case == "workers-h2")
-    known: Pair = {"gateway": {"rate_of_one": 1.9, "work_of_one": 1.0}}
+    known: Pair = {"gateway": {"rate_with_cores": 1.9, "work_of_one": 1.0}}
     few: Pair = {"gateway": {"work_of_one": 1.0}}
     assert judge(target, result(known, known, known), 3).word == "met"
     verdict = judge(target, result(few, few, few), 3)
     assert verdict.word == "no figure"
-    assert verdict.why == f"pairs that count: 0 of 3, and 3 are needed; {FEW_CORES}"
+    assert verdict.why == f"pairs that count: 0 of 3, and 3 are needed; {NOT_PRESSED}"
     assert (target.wanted, target.decimals) == ("≥ 1.8 x one", 2)
 
 

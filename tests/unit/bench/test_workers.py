@@ -40,18 +40,19 @@ def figures(monkeypatch: pytest.MonkeyPatch, one: FullLoad, two: FullLoad) -> tu
     return workers.beside_one(cast(Harness, Cores()), "gateway", Way(), supply), order
 
 
-def test_without_a_core_each_work_and_shares_are_compared_and_the_rate_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_shares_and_calls_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     found, order = figures(monkeypatch, load(1000, 1.0), load(900, 1.0, (0.6, 0.4)))
     assert order == [1, 2]
     assert found["work_of_one"] == pytest.approx(0.9)
     assert found["least_share"] == pytest.approx(0.4)
     assert (found["core_busy"], found["rss_mib"]) == (1.0, 200.0)
-    assert "rate_of_one" not in found
+    assert found["rate_of_one"] == pytest.approx(0.9)
+    assert "rate_with_cores" not in found
 
 
 @pytest.mark.parametrize(("one", "two", "known"), [(1.0, 1.9, True), (0.7, 1.9, False), (1.0, 1.6, False)])
-def test_the_rate_counts_if_each_worker_filled_a_core(
+def test_what_they_do_with_a_core_each_is_known_if_nobody_waited_for_calls(
     monkeypatch: pytest.MonkeyPatch, one: float, two: float, known: bool
 ) -> None:
     found, _ = figures(monkeypatch, load(1000, one), load(1900, two, (two / 2, two / 2)))
-    assert found.get("rate_of_one") == (1.9 if known else None)
+    assert found.get("rate_with_cores") == (pytest.approx(2 * (1900 / two) / (1000 / one)) if known else None)

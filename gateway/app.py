@@ -257,24 +257,17 @@ class Gateway:
             listener.close()
         if self._listeners:
             self._census.draining = True
-            self._server.pre_shutdown()
+            self._switchboard.drain()
+            self._server.drain()
             self._http2.drain()
             log.info("draining", calls=len(self._census.calls), seconds=self.settings.drain)
-            await self._until_empty(self.settings.drain)
+            await self._census.until_empty(self.settings.drain)
             await self.end_calls()
 
     async def end_calls(self) -> None:
         """End what still runs, each call with a proper status."""
         self._census.end_all(GOING_DOWN, "drain")
-        await self._until_empty(LAST_WORDS)
-
-    async def _until_empty(self, seconds: float) -> None:
-        """Return when there is neither a call nor a connection over HTTP/2 any more, or after `seconds`."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while (self._census.calls or self._http2.links) and (left := until - loop.time()) > 0:
-            await self._census.until_empty(left)
-            await self._http2.until_empty(until - loop.time())
+        await self._census.until_empty(LAST_WORDS)
 
     async def stop(self) -> None:
         """Close everything; what still runs is cut off."""

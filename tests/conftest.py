@@ -17,6 +17,9 @@ import uvloop
 
 from gateway.observe import log
 
+# What is forked here becomes another program at once; grpc-core would tell of its fork handlers on that one's stderr.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 BROWSER = Path(__file__).parent / "browser"
 BUILT = BROWSER / "clients" / "dist" / ".stamp"
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from typing import TypeVar
 
 import structlog
 
@@ -12,29 +11,7 @@ from gateway.seldom import Seldom
 
 log = structlog.get_logger("gateway.front")
 
-Member = TypeVar("Member")
-
-
-class Gathering(set[Member]):
-    """Who is there, and when they all have left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._all_left = asyncio.Event()
-
-    def leave(self, member: Member) -> None:
-        """It may have left before."""
-        self.discard(member)
-        if not self:
-            self._all_left.set()
-
-    async def until_empty(self, seconds: float) -> None:
-        """Return when nobody is there any more, or after `seconds`."""
-        if self:
-            self._all_left.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._all_left.wait()
+DRAIN_NOTICE = 1.0  # seconds for a peer to hear of a drain: what it sends until then was on its way, and is answered
 
 
 class Census:
@@ -44,10 +21,11 @@ class Census:
         """`max_connection_age`: seconds after which a connection is told to go."""
         self.connections = 0
         self.draining = False
-        self.calls: Gathering[Call] = Gathering()
+        self.calls: set[Call] = set()
         self.max_connections = max_connections
         self.max_connection_age = max_connection_age
         self._refused = Seldom()
+        self._some_left = asyncio.Event()
 
     def connected(self) -> bool:
         """One connection more; False: it is one too many. `disconnected` follows either way."""
@@ -60,13 +38,17 @@ class Census:
 
     def disconnected(self) -> None:
         self.connections -= 1
+        if not self.connections:
+            self._some_left.set()
 
     def begun(self, call: Call) -> None:
         self.calls.add(call)
 
     def over(self, call: Call) -> None:
         """Nothing of the call is left in its front."""
-        self.calls.leave(call)
+        self.calls.discard(call)
+        if not self.calls:
+            self._some_left.set()
 
     def tick(self) -> None:
         """About once a second."""
@@ -78,5 +60,9 @@ class Census:
             call.fail(status, reason)
 
     async def until_empty(self, seconds: float) -> None:
-        """Return when no call goes on any more, or after `seconds`."""
-        await self.calls.until_empty(seconds)
+        """Return when there is neither a call nor a connection any more, or after `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.calls or self.connections:
+                    self._some_left.clear()
+                    await self._some_left.wait()

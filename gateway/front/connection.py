@@ -5,9 +5,9 @@ Rules
 - Errors of the parser are answered with a bare 400: aiohttp would echo the input and log a traceback. A body that the
   parser gives up in fails at once: aiohttp would let its reader wait for the rest.
 - A peer that leaves is noticed also while nothing is read from it.
-- Who is told to close (a drain) takes no further request, but finishes the one at hand, its body included.
-- Who is older than `max_connection_age` is not closed but says with the next head of an answer that it is the last: a
-  connection that closes between two answers may lose a request that is on its way (RFC 9112, section 9.5).
+- Who is to go says so with the next head of an answer, and finishes that, its request's body included. A connection
+  that is closed between two answers may lose a request that is on its way (RFC 9112, section 9.5), and one that is
+  closed before the first surely does: so a drain closes what is idle after `DRAIN_NOTICE`, and age closes nothing.
 - What is true for the whole connection (peer, scheme, certificate) is worked out once.
 - A connection that is lost is freed at once, though the collector is set to run rarely: nothing here refers to itself.
 - Every answer is in our own version of HTTP, whatever the request's is. A client of HTTP/1.0 gets one answer, and its
@@ -26,7 +26,7 @@ from aiohttp.http_exceptions import BadStatusLine, InvalidURLError, LineTooLong
 from aiohttp.web_protocol import _ErrInfo  # what aiohttp queues in place of a request that it could not parse
 
 from gateway.front.age import Age
-from gateway.front.census import Census
+from gateway.front.census import DRAIN_NOTICE, Census
 from gateway.front.fields import SERVER_NAME
 from gateway.front.listener import Which
 from gateway.peer import Peer
@@ -121,10 +121,11 @@ class Connection(web.RequestHandler):
         assert self.transport is not None
         self.peer = Peer.of(transport)
         self._age = Age(self._loop.time())
-        self.closing = self._server.census.draining  # its handshake outlasted the beginning of the drain: one answer
         if not self._server.census.connected():
             self.force_close()
             return
+        if self._server.census.draining:  # which its handshake, or what came before its first bytes, has outlasted
+            self.drain()
         if self.peer.scheme == b"https":
             self.transport.set_write_buffer_limits(WRITE_BUFFER)
         # aiohttp's own timer, keepalive_timeout, begins with the first answer.
@@ -149,6 +150,15 @@ class Connection(web.RequestHandler):
         """The answer is written; the next request may come."""
         self._busy = False
 
+    def drain(self) -> None:
+        """Take one more request, if it comes soon."""
+        self._retire()
+        self._loop.call_later(DRAIN_NOTICE, self.close)
+
+    def _retire(self) -> None:
+        if not self.closing:
+            self.closing = self.retiring = True
+
     def close(self) -> None:
         """Take no further request. aiohttp would also drop the rest of a body that is on its way."""
         self.closing = True
@@ -161,8 +171,8 @@ class Connection(web.RequestHandler):
             self.force_close()
 
     def tick(self, now: float) -> None:
-        if not self.closing and self._age.exceeds(self._server.census.max_connection_age, now):
-            self.closing = self.retiring = True
+        if self._age.exceeds(self._server.census.max_connection_age, now):
+            self._retire()
 
     def data_received(self, data: bytes) -> None:
         head_open = self._body is None or self._body.is_eof()
@@ -277,8 +287,12 @@ class Http1Server(web.Server):
                 assert isinstance(connection, Connection)
                 connection.tick(now)
 
+    def drain(self) -> None:
+        self.dismiss(lambda _transport: True)
+
     def dismiss(self, which: Which) -> None:
-        """Answer what there is, and close, on these connections."""
+        """As `drain`, these connections."""
         for connection in self.connections:
+            assert isinstance(connection, Connection)
             if connection.transport is not None and which(connection.transport):
-                connection.close()
+                connection.drain()

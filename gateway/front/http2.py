@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.front.age import Age
-from gateway.front.census import Census, Gathering
+from gateway.front.census import DRAIN_NOTICE, Census
 from gateway.front.http2_stream import Exchange, PlainExchange
 from gateway.front.listener import Which
 from gateway.front.snapshot import FrontSnapshot
@@ -28,7 +28,6 @@ CONNECTION_WINDOW = 16 * 1024 * 1024  # bytes of all request bodies of one conne
 GREETING_TIMEOUT = 10.0  # seconds for the peer's first SETTINGS
 IDLE_TIMEOUT = 300.0  # seconds without a stream
 PING_INTERVAL = 30.0  # seconds of silence while streams are open
-DRAIN_NOTICE = 1.0  # seconds for the peer to hear of the drain before streams are refused
 
 
 class Http2Front:
@@ -37,7 +36,7 @@ class Http2Front:
     def __init__(self, snapshot: Callable[[], FrontSnapshot], census: Census) -> None:
         self.snapshot = snapshot
         self.census = census
-        self.links: Gathering[BrowserLink] = Gathering()
+        self.links: set[BrowserLink] = set()
 
     def __call__(self) -> "BrowserLink":
         return BrowserLink(self)
@@ -57,12 +56,8 @@ class Http2Front:
             if which(link.transport):
                 link.drain()
 
-    async def until_empty(self, seconds: float) -> None:
-        """Return when there is no connection any more, or after `seconds`."""
-        await self.links.until_empty(seconds)
-
     def lost(self, link: "BrowserLink") -> None:
-        self.links.leave(link)
+        self.links.discard(link)
         self.census.disconnected()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from gateway.front.census import Census
+from gateway.front.census import DRAIN_NOTICE, Census
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FIRST_BYTES_TIMEOUT = 75.0  # seconds; as long as the HTTP/1.1 front waits for a request
@@ -27,6 +27,10 @@ class Switchboard:
 
     def __call__(self) -> "Switch":
         return Switch(self)
+
+    def drain(self) -> None:
+        """Whoever has something to say says it soon."""
+        asyncio.get_running_loop().call_later(DRAIN_NOTICE, self.close)
 
     def close(self) -> None:
         """Drop connections that have not said anything yet."""

@@ -9,7 +9,7 @@ import pytest
 from gateway.demo.pb import demo_pb2
 from tests.faults.streams import AT_ONCE, ECHO, Configuration, assert_unavailable, begun, counting, finish
 from tests.support.frames import message
-from tests.support.gateway import BINARY, DEMO, TEXT, running
+from tests.support.gateway import BINARY, DEMO, TEXT, eventually, running
 from tests.support.wire import PATIENCE, chunked, connect, request
 
 DRAIN = 2  # seconds
@@ -72,6 +72,29 @@ async def test_a_drain_with_nothing_to_wait_for_is_over_at_once() -> None:
         await gateway.gateway.drain()
         assert time.monotonic() - started < AT_ONCE
         assert await wire.rest() == b""
+
+
+async def test_who_is_connected_may_bring_one_more_request_soon() -> None:
+    async with (
+        running(drains_for(60)) as gateway,
+        connect(gateway.port) as used,
+        connect(gateway.port) as fresh,
+        connect(gateway.port) as silent,
+    ):
+        port, trust = gateway.door(tls=True)
+        async with connect(port, context=trust) as secure:
+            echo = request(DEMO + "Echo", gateway.fields(), ECHO)
+            await used.ask(echo)
+            await eventually(lambda: gateway.gateway.census.connections == 4)
+            drain = asyncio.create_task(gateway.gateway.drain())
+            await eventually(lambda: gateway.gateway.census.draining)
+            for wire in (used, fresh, secure):
+                answer = await wire.ask(echo)
+                assert (answer.code, answer.value("connection")) == (0, "close")
+                assert await wire.rest() == b""
+            assert not drain.done()
+            assert await silent.rest() == b""
+            await asyncio.wait_for(drain, AT_ONCE)
 
 
 async def test_a_request_that_comes_with_the_drain_is_answered() -> None:

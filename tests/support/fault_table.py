@@ -185,8 +185,8 @@ ROWS = (
         "all of this at once, half the calls given up",
         "memory, descriptors, tasks and backend streams stay flat",
         "ten minutes, 64 changes: of 11,215 calls 0 lost, 9 that could not be sent again said so when their backend "
-        "was killed; at rest before and after: 118.6 and 123.2 MiB, 46 files, 23 threads, 16 tasks; with two workers, of "
-        "11,911 calls 0 lost in 69 changes, and 303.2 and 312.2 MiB, 102 files",
+        "was killed; at rest before and after: 118.6 and 123.2 MiB, 46 files, 23 threads, 16 tasks; with two workers, "
+        "of 11,911 calls 0 lost in 69 changes, and 303.2 and 312.2 MiB, 102 files",
         in_file("test_soak.py", "test_a_minute_of_everything_leaves_nothing_behind"),
     ),
 )

@@ -118,7 +118,7 @@ class Load:
             assert reply.messages == [text] or (reply.code and not reply.messages)
 
     async def _over_http2(self, callers: int) -> None:
-        async with http2.connect(self._gateway.port) as client, asyncio.TaskGroup() as group:
+        async with http2.connect(self._gateway.port, update_windows=True) as client, asyncio.TaskGroup() as group:
             for _ in range(callers):
                 group.create_task(self._on(client))
 

@@ -49,6 +49,19 @@ async def test_a_drain_waits_for_the_last_call() -> None:
     await asyncio.wait_for(waiting, 1.0)
 
 
+async def test_a_drain_waits_for_the_last_connection_and_not_while_one_changes_hands() -> None:
+    census = Census(2)
+    census.connected()
+    waiting = asyncio.create_task(census.until_empty(30.0))
+    await asyncio.sleep(0)
+    census.disconnected()
+    census.connected()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), 0.02)
+    census.disconnected()
+    await asyncio.wait_for(waiting, 1.0)
+
+
 async def test_a_drain_waits_no_longer_than_it_may() -> None:
     census = Census(1)
     going = call(census)

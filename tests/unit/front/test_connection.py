@@ -300,9 +300,24 @@ async def test_a_drain_waits_for_no_further_answer(first: str) -> None:
             if step == "age":
                 here.tick(111)
             else:
-                here.server.pre_shutdown()
+                here.server.drain()
         await to_its_end(wire, here)
         assert await wire.rest() == b""
+
+
+async def test_who_is_silent_is_closed_soon_after_a_drain_and_who_is_not_is_answered_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.front.connection.DRAIN_NOTICE", 0.2)
+    async with world() as here, connect(here.port) as idle, connect(here.port) as used, connect(here.port) as fresh:
+        await here.call(used)
+        await eventually(lambda: here.census.connections == 3)
+        here.server.drain()
+        for wire in (fresh, used):
+            assert (await here.call(wire)).value("connection") == "close"
+            assert await wire.rest() == b""
+        assert here.census.connections == 1
+        assert await idle.rest() == b""
 
 
 async def test_another_age_holds_for_who_is_there() -> None:

@@ -6,8 +6,11 @@
 Rules
 - What a paused call does not take keeps the browser's window shut; what the browser does not take pauses the backend.
 - A body that stops inside a message, and a reader that takes nothing, are let go after `body_stall`.
+- A call may be over before its request is. Its answer leaves at once, and the end of the stream with that of the
+  request, or `HELD_END` later: curl before 8.0 hangs when a stream ends of which it still has a body to send.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from gateway.call import Call
@@ -21,6 +24,7 @@ from gateway.standstill import Standstill
 
 OK: Header = (b":status", b"200")
 SMALL = 16 * 1024  # bytes of an answer for which a call that is over keeps no place
+HELD_END = 0.05  # seconds
 
 
 class PlainExchange:
@@ -81,7 +85,7 @@ class Exchange:
     """The browser's end (`Downstream`) of one call."""
 
     __slots__ = (
-        "_answered", "_call_head", "_ended", "_id", "_link", "_over", "_reception", "_standstill", "call",
+        "_answered", "_call_head", "_ended", "_held_end", "_id", "_link", "_over", "_reception", "_standstill", "call",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +99,7 @@ class Exchange:
         self._reception = snapshot.reception
         self._ended = False  # the request
         self._answered = False  # all of the answer is on its way
+        self._held_end: asyncio.TimerHandle | None = None  # of the answer
         self._standstill = Standstill()
         self.call = Call(head, self, snapshot.road)
 
@@ -115,6 +120,7 @@ class Exchange:
     def request_end(self) -> None:
         self._ended = True
         self.call.request_end()
+        self._let_end()
 
     def full(self) -> None:
         self.call.pause_reply()
@@ -129,6 +135,8 @@ class Exchange:
         self.lost(processed=True)
 
     def lost(self, processed: bool) -> None:
+        if self._held_end is not None:
+            self._held_end.cancel()
         call = self.call
         call.cancel()
         call.delivered()
@@ -164,8 +172,17 @@ class Exchange:
         self._link.send(self._id, data)
 
     def end(self, trailers: Headers | None = None) -> None:
-        self._link.end(self._id, trailers)
+        if self._ended or trailers is not None:
+            self._link.end(self._id, trailers)
+        else:
+            self._held_end = asyncio.get_running_loop().call_later(HELD_END, self._let_end)
         self._answer_ended(had_body=True)
+
+    def _let_end(self) -> None:
+        if self._held_end is not None:
+            self._held_end.cancel()
+            self._held_end = None
+            self._link.end(self._id)
 
     def _answer_ended(self, *, had_body: bool) -> None:
         self._answered = True

@@ -215,6 +215,24 @@ async def test_a_refusal_by_the_gate() -> None:
     assert here.up.opened == []
 
 
+@pytest.mark.parametrize("body_comes", [True, False])
+async def test_a_stream_whose_call_is_over_before_its_request_ends_with_that_or_soon(
+    body_comes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.front.http2_stream.HELD_END", 60.0 if body_comes else 0.01)
+    here = await world(gate=ManualGate(Refusal(Status(Code.PERMISSION_DENIED), "no_rule")))
+    stream = await here.ask(DO, WEB, end=False)
+    assert b"grpc-status:7" in here.peer.body(stream)
+    assert not here.peer.ended(stream)
+    if body_comes:
+        here.peer.send(stream, FRAME, end=True)
+    else:
+        await asyncio.sleep(0.02)
+    await here.peer.talk()
+    assert here.peer.ended(stream)
+    assert here.peer.reset(stream) is None
+
+
 @pytest.mark.parametrize("ending", ["answered", "cancelled", "refused", "lost", "failed", "unread"])
 async def test_a_call_that_is_over_leaves_no_cycle_behind(ending: str) -> None:
     """The collector is set to run rarely."""

@@ -1,5 +1,6 @@
 """Commands that run a gateway: `serve`, `demo`, `dev`."""
 
+import signal
 from pathlib import Path
 
 import click
@@ -26,6 +27,7 @@ def serve(config: Path, workers: int | None, debug: bool) -> None:
 
     Until SIGTERM or Ctrl-C; then calls in flight may finish. It follows changes of FILE; SIGHUP reads it again.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # who starts reads the file anyway, and should not end of it
     with answering(debug), starting(debug):
         from gateway.settings import load
 

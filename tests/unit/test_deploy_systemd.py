@@ -129,7 +129,7 @@ def test_it_may_drain_before_it_is_killed() -> None:
 
 
 def test_a_start_waits_for_the_main_process_and_a_reload_for_the_start() -> None:
-    """Until it is ready SIGHUP ends it, which systemd takes for a good end (systemd.service, SuccessExitStatus=)."""
+    """Until it is ready SIGHUP has no effect."""
     assert one("Type") == "notify"
     assert one("NotifyAccess") == "main"
 

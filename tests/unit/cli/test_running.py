@@ -1,6 +1,7 @@
 """`serve`, `demo` and `dev`: what they hand over, and how a run ends."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -30,6 +31,19 @@ def ending(
 
 def test_serve_hands_over_the_settings(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ending(None, good, monkeypatch, "--workers", "1") == (0, [load(good)])
+
+
+def test_a_hangup_does_not_end_a_start(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    signal.signal(signal.SIGHUP, lambda number, _frame: ended.append(number))
+
+    def hung_up_on(path: Path) -> Settings:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return load(path)
+
+    monkeypatch.setattr("gateway.settings.load", hung_up_on)
+    assert ending(None, good, monkeypatch)[0] == 0
+    assert ended == []
 
 
 def test_demo_and_dev_hand_over_their_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

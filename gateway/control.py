@@ -44,8 +44,10 @@ class _End:
         self._writer.close()
 
     def _send(self, value: object) -> None:
-        data = orjson.dumps(value)
-        self._writer.write(_LENGTH.pack(len(data)) + data)
+        """Nothing, if the other end has gone: uvloop would raise an error of its own then."""
+        if not self._writer.is_closing():
+            data = orjson.dumps(value)
+            self._writer.write(_LENGTH.pack(len(data)) + data)
 
     async def _receive(self) -> Any:
         (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))

@@ -15,6 +15,7 @@ from gateway.exposition import together
 from gateway.settings import parse
 from gateway.supervised import Worker
 from gateway.supervisor import Supervisor
+from tests.support.gateway import eventually
 
 CONFIGURATION = """
 listeners: [{{bind: "127.0.0.1:0"}}]
@@ -39,7 +40,7 @@ async def line(news: list[str]) -> AsyncIterator[Line]:
     yield supervisor, worker
     for end in (supervisor, worker):
         end.close()
-        with contextlib.suppress(ConnectionResetError):
+        with contextlib.suppress(ConnectionError):
             await end._writer.wait_closed()
 
 
@@ -81,6 +82,27 @@ async def test_a_question_that_fails_is_no_sign_that_the_supervisor_is_gone(line
     assert [event["event"] for event in events] == ["unexpected_error"]
     assert await ours.ask("whole", within=5) == 1
     ours.close()
+    await asyncio.wait_for(answering, 5)
+
+
+async def test_who_has_an_answer_for_a_supervisor_that_is_gone_ends(line: Line) -> None:
+    ours, its = line
+    asked, known = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> int:
+        asked.set()
+        await known.wait()
+        return 1
+
+    answering = asyncio.create_task(its.answer({"slow": slow}))
+    question = asyncio.create_task(ours.ask("slow", within=5))
+    await asked.wait()
+    ours.close()
+    with pytest.raises(SilenceError):
+        await question
+    its.tell("configuration", "nobody hears this")
+    await eventually(its._writer.is_closing)
+    known.set()
     await asyncio.wait_for(answering, 5)
 
 
@@ -139,6 +161,37 @@ def test_metrics_of_workers_keep_apart() -> None:
         assert f'gateway_open_calls{{worker="{worker}"}} 1.0' in page
         assert f'process_cpu_seconds_total{{worker="{worker}"}} 2.5' in page
     assert page.count("# TYPE gateway_calls_total counter") == 1
+
+
+@pytest.mark.parametrize(
+    ("lacking", "late"),
+    [
+        ([], None),
+        ([None], None),
+        ([[]], []),
+        ([["a", "b"]], ["a", "b"]),
+        ([["a", "b"], ["b", "c"]], ["b"]),
+        ([["a"], []], []),
+        ([["a"], None], ["a"]),
+    ],
+)
+async def test_late_is_an_issuer_whose_keys_none_of_those_that_serve_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacking: list[list[str] | None], late: list[str] | None
+) -> None:
+    """One more worker starts, which is not asked. None: it does not answer."""
+
+    async def ask(worker: Worker, question: str) -> list[str] | None:
+        assert question == "lacking"
+        return lacking[worker.index]
+
+    monkeypatch.setattr(Worker, "ask", ask)
+    settings = parse(CONFIGURATION.format(admin="127.0.0.1:0"), tmp_path)
+    supervisor = Supervisor(tmp_path / "gateway.yaml", settings, len(lacking) + 1, debug=False)
+    for worker in supervisor._workers:
+        monkeypatch.setattr(worker, "line", object())
+        if worker.index < len(lacking):
+            worker.ready.set()
+    assert await supervisor.late() == late
 
 
 async def test_an_address_of_the_operator_in_use_is_told_before_any_worker_starts(

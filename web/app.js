@@ -19,8 +19,9 @@ import { showUnary } from "./unary.js";
 import { showWire } from "./wire.js";
 
 /**
- * What /demo.json says: where to log in and as what, what to call, and the origins of all gateways that serve it.
- * @typedef {{issuer: string | null, client_id: string, scope: string, service: string, gateways: string[]}} Config
+ * What /demo.json says: where to log in and as what, what to call, and all gateways that serve it: `url` is an origin.
+ * @typedef {{name: string, url: string}} Gateway
+ * @typedef {{issuer: string | null, client_id: string, scope: string, service: string, gateways: Gateway[]}} Config
  * @typedef {{config: Config, session: Session, calls: Calls, trouble: (message: string) => void}} Page
  */
 

@@ -3,6 +3,7 @@
 import { DemoClient } from "./demo.js";
 import { Code, GrpcWebClient, RpcError } from "./grpc-web.js";
 import { versionOf } from "./http-version.js";
+import { hasExpired } from "./session.js";
 
 const KEPT = 3; // frames at each end; an endless stream must not fill the memory
 
@@ -23,6 +24,8 @@ export class Exchange {
   skipped = 0;
   /** @type {RpcError | null} */
   error = null;
+  /** Refused, and the token of the session, which went with it, has expired: to log in again helps. */
+  expired = false;
   /** What the call returned. */
   value = undefined;
 
@@ -83,6 +86,7 @@ export class Calls extends EventTarget {
       exchange.error = error;
     }
     exchange.duration = performance.now() - exchange.startedAt;
+    exchange.expired = exchange.code === Code.UNAUTHENTICATED && token === this.#session.token && hasExpired(token);
     this.#tell("end", exchange);
     return exchange;
   }

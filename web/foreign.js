@@ -7,8 +7,7 @@
 "use strict";
 
 (async () => {
-  const method = location.hash.slice(1); // "demo.v1.Demo/Echo"
-  const url = new URL(`/${method}`, location.href).href;
+  const url = location.hash.slice(1); // "https://api.example.com/demo.v1.Demo/Echo"
   const outcome = { origin: self.origin, url, blockedByPolicy: "", status: null, error: "" };
   // The frame's own policy must not be what stops the call, or this would show nothing about the gateway.
   document.addEventListener("securitypolicyviolation", (event) => (outcome.blockedByPolicy = event.effectiveDirective));

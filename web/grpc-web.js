@@ -4,8 +4,10 @@
  *
  *     const metadata = () => ({ authorization: `Bearer ${token}` });
  *     const client = new GrpcWebClient("https://api.example.com", { metadata });
- *     const { message } = await client.unary("shop.v1.Orders/GetOrder", requestBytes, { deadline: 5000 });
- *     for await (const message of client.serverStream("shop.v1.Orders/Watch", requestBytes)) { ... }
+ *     const { message } = await client.unary("shop.v1.Orders/GetOrder", requestBytes, { deadline: 5000 }); // ms
+ *     const control = new AbortController(); // control.abort() cancels the call, and so does leaving the loop
+ *     const messages = client.serverStream("shop.v1.Orders/Watch", requestBytes, { signal: control.signal });
+ *     for await (const message of messages) { ... }
  *
  * Rule: whatever goes wrong on the way, the caller sees one kind of error, an RpcError with a gRPC status code.
  *

@@ -6,7 +6,7 @@
 
 import { byId, eachFrame, h, svg } from "./dom.js";
 import { pageVersion } from "./http-version.js";
-import { badge, milliseconds } from "./outcome.js";
+import { badge, loginHint, milliseconds } from "./outcome.js";
 
 const INTERVAL = 150; // ms between the messages of a stream
 const TOLD_EVERY = 1000; // ms; time for the first messages to come, and not to read every change aloud
@@ -16,7 +16,7 @@ const CHART = { width: 1000, height: 100 };
 /** @param {import("./app.js").Page} page */
 export function showMany({ calls, config }) {
   const cancel = byId("many-cancel");
-  const encrypted = config.gateways.find((origin) => origin.startsWith("https:"));
+  const encrypted = config.gateways.find(({ url }) => url.startsWith("https:"))?.url;
   let control = new AbortController();
 
   byId("many-form").addEventListener("submit", async (event) => {
@@ -143,10 +143,14 @@ function story({ most, lanes }, version, encrypted) {
 function ends(exchanges) {
   const byCode = new Map();
   for (const exchange of exchanges) byCode.set(exchange.code, [...(byCode.get(exchange.code) ?? []), exchange]);
-  return [...byCode].map(([code, those]) => {
+  return [...byCode].flatMap(([code, those]) => {
     const duration = milliseconds(Math.max(...those.map((exchange) => exchange.duration)));
     const text = [those[0].error?.message, `the last after ${duration}`].filter(Boolean).join(", ");
-    return h("p.headline", h("span", `${those.length} ×`), badge(code), h("span.meta", text));
+    const expired = those.find((exchange) => exchange.expired);
+    return [
+      h("p.headline", h("span", `${those.length} ×`), badge(code), h("span.meta", text)),
+      ...(expired ? loginHint(expired) : []),
+    ];
   });
 }
 

@@ -9,6 +9,8 @@ export const SHOW_WIRE = "show-wire"; // an event with an exchange as detail, wh
 
 export const CODE_NAMES = Object.keys(Code);
 
+const SOON = 100; // ms; to show that a call waits which is over by then would only flicker
+
 const SOURCES = {
   trailer: "the trailer frame, at the end of the body",
   header: "the response head",
@@ -28,9 +30,35 @@ export function badge(code) {
   return h(`strong.badge.${kind}`, { "data-testid": "badge" }, h("span", String(code)), ` ${CODE_NAMES[code]}`);
 }
 
+/**
+ * Says that a call waits, in place of what the call before left there: nobody must take that for the answer.
+ * @param {Promise<import("./calls.js").Exchange>} call
+ * @param {HTMLElement} status line that is read aloud
+ * @param {HTMLElement} place of the outcome
+ * @param {string} [text]
+ */
+export async function whileWaiting(call, status, place, text = "Calling …") {
+  const timer = setTimeout(() => {
+    place.replaceChildren();
+    status.textContent = text;
+  }, SOON);
+  try {
+    return await call;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** For a status line that is read aloud. @param {import("./calls.js").Exchange} exchange */
-export function spoken({ name, code, duration }) {
-  return `${name} ended with ${CODE_NAMES[code]} after ${milliseconds(duration)}.`;
+export function spoken({ name, code, duration, expired }) {
+  const ended = `${name} ended with ${CODE_NAMES[code]} after ${milliseconds(duration)}.`;
+  return expired ? `${ended} Your token has expired: log in again.` : ended;
+}
+
+/** What to do about a token that has expired. @param {import("./calls.js").Exchange} exchange */
+export function loginHint({ expired }) {
+  const link = h("a", { href: "#you" }, "log in again");
+  return expired ? [h("p", { "data-testid": "login-hint" }, "Your token has expired: ", link, ".")] : [];
 }
 
 /** Code, name and time in a line. @param {import("./calls.js").Exchange} exchange */
@@ -60,6 +88,7 @@ export function outcome(exchange, ...body) {
   return [
     headline(exchange),
     h("p.message", { "data-testid": "message" }, error.message || "(no message)"),
+    ...loginHint(exchange),
     h("dl.facts", { "data-testid": "error-facts" }, ...known),
     ...body,
   ];

@@ -8,9 +8,9 @@
 import { byId, facts, h } from "./dom.js";
 import { Code } from "./grpc-web.js";
 import { LoginError, begin } from "./login.js";
-import { CODE_NAMES, headline, spoken } from "./outcome.js";
+import { CODE_NAMES, headline, loginHint, spoken, whileWaiting } from "./outcome.js";
 import { foreignFrame, reportOf } from "./sandbox.js";
-import { readToken } from "./session.js";
+import { hasExpired, readToken } from "./session.js";
 
 export const EXPIRED = "expired"; // the purpose of a login that fetches an expired token
 const AN_HOUR_AGO = -3600; // seconds; more than any gateway forgives clocks
@@ -58,6 +58,10 @@ const CASES = {
   },
 };
 
+const AWAY =
+  "Nothing was refused: this page gets no answer either. The gateway is away, or the browser does not trust its " +
+  "certificate.";
+
 /** @param {import("./app.js").Page} page */
 export function showRefusals({ calls, config, session, trouble }) {
   const tries = { "no-token": tryNoToken, expired: tryExpired, role: tryRole, foreign: tryForeign };
@@ -65,13 +69,13 @@ export function showRefusals({ calls, config, session, trouble }) {
   return { showExpired };
 
   async function tryNoToken() {
-    show("no-token", await echo(null), null);
+    show("no-token", await waiting("no-token", echo(null)), null);
   }
 
   /** A token can only be had at the issuer, so this leaves the page. `showExpired` goes on when it is back. */
   async function tryExpired() {
-    if (!config.issuer) return say("expired", "No issuer is configured here, so there is no token to expire.");
-    say("expired", "On the way to the issuer …");
+    if (!config.issuer) return sayOnly("expired", "No issuer is configured here, so there is no token to expire.");
+    sayOnly("expired", "On the way to the issuer …");
     try {
       await begin(config, { expiresIn: AN_HOUR_AGO, purpose: EXPIRED });
     } catch (error) {
@@ -83,23 +87,27 @@ export function showRefusals({ calls, config, session, trouble }) {
 
   /** @param {string} token that has expired */
   async function showExpired(token) {
-    show("expired", await echo(token), token);
+    show("expired", await waiting("expired", echo(token)), token);
     byId("case-expired").scrollIntoView({ block: "center" });
     byId("try-expired").focus({ preventScroll: true });
   }
 
   async function tryRole() {
     const { token } = session;
-    if (token === null) return say("role", "Log in first, as a reader.");
-    show("role", await calls.run("Shout", (demo, options) => demo.shout({ text: "let me in" }, options)), token);
+    if (token === null) return sayOnly("role", "Log in first, as a reader.");
+    const shout = calls.run("Shout", (demo, options) => demo.shout({ text: "let me in" }, options));
+    show("role", await waiting("role", shout), token);
   }
 
   async function tryForeign() {
     say("foreign", "The frame is calling …");
-    const frame = foreignFrame(`${calls.service}/Echo`);
+    const frame = foreignFrame(`${calls.gateway}/${calls.service}/Echo`);
     const report = reportOf(frame);
     byId("result-foreign").replaceChildren(frame);
-    byId("result-foreign").append(...foreignResult(await report));
+    const { error } = await report;
+    // The script gets the same error from a gateway that is away; this page is told whether it is.
+    const away = error !== "" && (await echo(null)).response === null;
+    byId("result-foreign").append(...foreignResult(await report, away));
     say("foreign", "The frame has reported.");
   }
 
@@ -127,6 +135,16 @@ function say(id, text) {
   byId(`status-${id}`).textContent = text;
 }
 
+/** Beside a result it would be said aloud only. */
+function sayOnly(id, text) {
+  byId(`result-${id}`).replaceChildren();
+  say(id, text);
+}
+
+function waiting(id, call) {
+  return whileWaiting(call, byId(`status-${id}`), byId(`result-${id}`));
+}
+
 /** @param {string} id @param {import("./calls.js").Exchange} exchange @param {string | null} token that was sent */
 function show(id, exchange, token) {
   const { expects, stops, why } = CASES[id];
@@ -140,15 +158,16 @@ function show(id, exchange, token) {
     headline(exchange),
     ...(code in explanation ? [gate(code === Code.OK ? null : stops)] : []),
     ...story(id, sent(exchange, token), cameBack(exchange), explanation[code] ?? other),
+    ...loginHint(exchange),
   );
   say(id, spoken(exchange));
 }
 
-/** @param {import("./sandbox.js").Report} report */
-function foreignResult({ origin, url, error, status, blockedByPolicy }) {
+/** @param {import("./sandbox.js").Report} report @param {boolean} away no answer from the gateway to this page either */
+function foreignResult({ origin, url, error, status, blockedByPolicy }, away) {
   const { stops, why } = CASES.foreign;
   const sent = [
-    ["request", `POST ${new URL(url).pathname}`],
+    ["request", `POST ${url}`],
     ["origin", origin],
     ["before it", "OPTIONS, sent by the browser itself"],
   ];
@@ -159,6 +178,7 @@ function foreignResult({ origin, url, error, status, blockedByPolicy }) {
   ];
   if (blockedByPolicy) return story("foreign", sent, back, `The frame’s own policy, ${blockedByPolicy}, stopped it.`);
   if (!error) return story("foreign", sent, back, "Nothing was refused: this gateway allows the origin null.");
+  if (away) return story("foreign", sent, back, AWAY);
   return [gate(stops), ...story("foreign", sent, back, why)];
 }
 
@@ -185,12 +205,11 @@ function gate(stops) {
 }
 
 function sent({ request }, token) {
-  const { exp, roles } = token === null ? {} : readToken(token).claims;
-  const expired = typeof exp === "number" && exp * 1000 <= Date.now();
+  const { roles } = token === null ? {} : readToken(token).claims;
   return [
     ["request", request && `POST ${request.url.replace(location.origin, "")}`],
     ["origin", location.origin],
-    ["authorization", token === null ? "none" : `Bearer ${token.slice(0, 8)}…${expired ? " (expired)" : ""}`],
+    ["authorization", token === null ? "none" : `Bearer ${token.slice(0, 8)}…${hasExpired(token) ? " (expired)" : ""}`],
     ["roles in it", roles && [roles].flat().join(", ")],
   ];
 }

@@ -9,15 +9,16 @@ const PATIENCE = 10_000; // ms
  * @typedef {{origin: string, url: string, status: number | null, error: string, blockedByPolicy: string}} Report
  */
 
-/** @param {string} method "package.Service/Method" @returns {HTMLIFrameElement} calls when it is put into the page */
-export function foreignFrame(method) {
-  return h("iframe", { sandbox: "allow-scripts", src: `foreign.html#${method}`, title: "A page of another origin" });
+/** @param {string} url of the method @returns {HTMLIFrameElement} calls it when it is put into the page */
+export function foreignFrame(url) {
+  return h("iframe", { sandbox: "allow-scripts", src: `foreign.html#${url}`, title: "A page of another origin" });
 }
 
 /** @param {HTMLIFrameElement} frame not yet in the page @returns {Promise<Report>} */
 export function reportOf(frame) {
   return new Promise((resolve) => {
-    const silence = { origin: "null", url: frame.src, status: null, error: "no report", blockedByPolicy: "" };
+    const url = new URL(frame.src).hash.slice(1);
+    const silence = { origin: "null", url, status: null, error: "no report", blockedByPolicy: "" };
     const timer = setTimeout(settle, PATIENCE, silence);
     addEventListener("message", listen);
 

@@ -40,6 +40,12 @@ export class Session extends EventTarget {
   }
 }
 
+/** Whether a token has expired by this machine's clock; the gateway's decides. @param {string | null} token */
+export function hasExpired(token) {
+  const expiresAt = token === null ? null : readToken(token).claims.exp;
+  return typeof expiresAt === "number" && expiresAt * 1000 <= Date.now();
+}
+
 /**
  * What a JWT says, without a check of who says so.
  * @param {string} token

@@ -1,13 +1,14 @@
 /** The section "One message, one answer": Echo, Shout and WhoAmI. */
 
 import { byId, facts, h } from "./dom.js";
-import { outcome, spoken } from "./outcome.js";
+import { outcome, spoken, whileWaiting } from "./outcome.js";
 
 const DEADLINE = 5000; // ms
 
 /** @param {import("./app.js").Page} page */
 export function showUnary({ calls }) {
   const form = byId("unary-form");
+  const [status, place] = [byId("unary-status"), byId("unary-outcome")];
   const methods = {
     Echo: (demo, options) => demo.echo({ text: byId("unary-text").value }, options),
     Shout: (demo, options) => demo.shout({ text: byId("unary-text").value }, options),
@@ -17,9 +18,10 @@ export function showUnary({ calls }) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const name = event.submitter?.value ?? "Echo";
-    const exchange = await calls.run(name, (demo, options) => methods[name](demo, { ...options, deadline: DEADLINE }));
-    byId("unary-status").textContent = spoken(exchange);
-    byId("unary-outcome").replaceChildren(...outcome(exchange, ...reply(exchange)));
+    const call = calls.run(name, (demo, options) => methods[name](demo, { ...options, deadline: DEADLINE }));
+    const exchange = await whileWaiting(call, status, place);
+    status.textContent = spoken(exchange);
+    place.replaceChildren(...outcome(exchange, ...reply(exchange)));
   });
 }
 

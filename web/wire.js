@@ -29,15 +29,16 @@ export function showWire({ calls, config }) {
   offerGateways(calls, config.gateways);
 }
 
-/** A choice, if there is one: this page's own origin, and the others. */
+/** A choice, if there is one: the gateway that this page came from, and the others. */
 function offerGateways(calls, gateways) {
-  const others = gateways.filter((origin) => origin !== location.origin);
-  const option = (origin) => {
-    const radio = h("input", { type: "radio", name: "gateway", value: origin, "data-testid": "gateway" });
-    radio.checked = origin === calls.gateway;
-    return h("label", radio, ` ${origin}`);
+  const own = gateways.find(({ url }) => url === location.origin) ?? { name: "gateway", url: location.origin };
+  const others = gateways.filter((gateway) => gateway !== own);
+  const option = ({ name, url }) => {
+    const radio = h("input", { type: "radio", name: "gateway", value: url, "data-testid": "gateway" });
+    radio.checked = url === calls.gateway;
+    return h("label", radio, ` ${name} (${url})`);
   };
-  byId("gateways").append(...[location.origin, ...others].map(option));
+  byId("gateways").append(...[own, ...others].map(option));
   byId("gateways").addEventListener("change", (event) => (calls.gateway = event.target.value));
   for (const id of ["gateways", "gateways-hint"]) byId(id).hidden = others.length === 0;
 }

@@ -92,7 +92,7 @@ def demo(
     try:
         asyncio.run(_until_signalled(asked))
     except OSError as error:
-        # The demonstration's own already name the address.
+        # That of the backend already names the address.
         where = f": {error.filename}" if error.filename else ""
         raise click.ClickException(f"{error.strerror or error}{where}") from None
 

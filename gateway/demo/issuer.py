@@ -81,7 +81,7 @@ class Issuer:
         except OSError as error:
             await runner.cleanup()
             code = error.errno or 0
-            raise OSError(code, f"{os.strerror(code)}: {Address(host, port)} (demo issuer)") from error
+            raise OSError(code, os.strerror(code), f"{Address(host, port)} (demo issuer)") from error
         self._runner = runner
         self.port = runner.addresses[0][1]
         self._url = url or f"http://{Address(LOOPBACK if host in EVERYWHERE else host, self.port)}"

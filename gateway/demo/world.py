@@ -54,9 +54,12 @@ class DemoWorld:
         return (*http, *https)
 
     @property
-    def gateways(self) -> tuple[str, ...]:
-        """Where the page may call."""
-        return _origin("http", LOOPBACK, self.http_port), _origin("https", "localhost", self.https_port)
+    def gateways(self) -> list[dict[str, str]]:
+        """Where the page may call, as JSON values: the origin, and its name there."""
+        return [
+            {"name": "gateway", "url": _origin("http", LOOPBACK, self.http_port)},
+            {"name": "gateway over TLS", "url": _origin("https", "localhost", self.https_port)},
+        ]
 
     @property
     def page_config(self) -> dict[str, object]:
@@ -66,7 +69,7 @@ class DemoWorld:
             "client_id": WEB_CLIENT,
             "audience": self.issuer.audience,
             "scope": ROLES["admin"].scope,
-            "gateways": list(self.gateways),
+            "gateways": self.gateways,
         }
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, Route
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 TOKEN = re.compile(r"eyJ[\w-]{20,}\.[\w-]+\.[\w-]*")  # a whole one, not the beginning that the page shows
@@ -91,6 +91,8 @@ class SamplePage:
         self.page = page
         self.url = url
         self.problems: list[str] = []
+        self.posted: list[str] = []  # URLs
+        page.on("request", self._on_request)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.problems.append(f"exception: {error}"))
 
@@ -118,6 +120,22 @@ class SamplePage:
         await self.page.wait_for_url(self.url)
         await self.ready()
 
+    @asynccontextmanager
+    async def holding_calls(self) -> AsyncIterator[None]:
+        """Calls that are made meanwhile wait for the end of it."""
+        over = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await over.wait()
+            await route.continue_()
+
+        await self.page.route("**/demo.v1.Demo/*", hold)
+        try:
+            yield
+        finally:
+            over.set()
+            await self.page.unroute_all(behavior="wait")
+
     async def finish(self, name: str) -> None:
         """Keeps a picture of the section last used; fails on problems, and on a whole token in the document."""
         ARTIFACTS.mkdir(exist_ok=True)
@@ -133,6 +151,10 @@ class SamplePage:
         found = [problem for problem in self.problems if re.search(pattern, problem)]
         assert found, f"no problem matches {pattern!r}: {self.problems}"
         self.problems = [problem for problem in self.problems if problem not in found]
+
+    def _on_request(self, request: Request) -> None:
+        if request.method == "POST":
+            self.posted.append(request.url)
 
     def _on_console(self, message: ConsoleMessage) -> None:
         """A violation of the content security policy is told here too."""

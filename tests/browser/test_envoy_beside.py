@@ -39,13 +39,12 @@ async def sample(
     page = SamplePage(await context.new_page(), demo.page)
     await page.open()
     await page.log_in("reader")
-    await page["gateways"].get_by_role("radio").nth(2).check()
-    calls: list[str] = []
-    page.page.on("request", lambda asked: calls.append(asked.url))
+    await page["gateways"].get_by_label(f"Envoy ({envoy})").check()
+    page.posted.clear()
     yield page
     await page.finish(request.node.name)
-    assert calls
-    assert [url for url in calls if not url.startswith(f"{envoy}/demo.v1.Demo/")] == []
+    assert page.posted
+    assert [url for url in page.posted if not url.startswith(f"{envoy}/demo.v1.Demo/")] == []
     await context.close()
 
 
@@ -86,6 +85,19 @@ async def test_a_missing_token_can_be_read_by_the_page(sample: SamplePage) -> No
     await sample["try-no-token"].click()
     await expect(sample.badge("result-no-token")).to_have_text("16 UNAUTHENTICATED")
     await expect(sample["back-no-token"]).to_contain_text("Bearer")
+
+
+async def test_a_foreign_origin_is_refused_by_envoy(sample: SamplePage, envoy: str) -> None:
+    await sample["try-foreign"].click()
+    await expect(sample["sent-foreign"]).to_contain_text(f"POST {envoy}/demo.v1.Demo/Echo")
+    await expect(sample["back-foreign"]).to_contain_text("TypeError")
+    sample.expect_problem("from origin 'null' has been blocked by CORS policy: Response to preflight")
+    sample.expect_problem("Failed to load resource: net::ERR_FAILED")
+
+
+async def test_the_demonstration_says_where_to_choose_envoy(demo: Demo) -> None:
+    [line] = [line for line in demo.printed if line.lstrip().startswith("Envoy ")]
+    assert "choose it on the page, under The wire" in line
 
 
 async def test_an_error_with_details_comes_through_envoy(sample: SamplePage) -> None:

@@ -187,6 +187,7 @@ async def test_an_expired_token_is_refused(sample: SamplePage) -> None:
     await sample.choose_role("reader")
     await expect(sample.badge("result-expired")).to_have_text("16 UNAUTHENTICATED")
     await expect(sample["back-expired"]).to_contain_text("invalid_token")
+    await expect(sample["login-hint"]).to_have_count(0)  # it is not the token of who is logged in
 
 
 async def test_a_missing_role_is_refused(reader: SamplePage) -> None:
@@ -194,10 +195,19 @@ async def test_a_missing_role_is_refused(reader: SamplePage) -> None:
     await expect(reader.badge("result-role")).to_have_text("7 PERMISSION_DENIED")
 
 
-async def test_a_foreign_origin_is_refused(sample: SamplePage) -> None:
+async def test_a_foreign_origin_is_refused(sample: SamplePage, url: str) -> None:
     await sample["try-foreign"].click()
+    await expect(sample["sent-foreign"]).to_contain_text(f"POST {url}demo.v1.Demo/Echo")
     await expect(sample["back-foreign"]).to_contain_text("TypeError")
     sample.expect_problem("from origin 'null' has been blocked by CORS policy: Response to preflight")
+    sample.expect_problem("Failed to load resource: net::ERR_FAILED")
+
+
+async def test_a_gateway_that_is_away_is_not_taken_for_a_refusal_of_a_foreign_origin(sample: SamplePage) -> None:
+    await sample.page.route("**/demo.v1.Demo/*", lambda route: route.abort())
+    await sample["try-foreign"].click()
+    await expect(sample["why-foreign"]).to_contain_text("no answer either")
+    await expect(sample["result-foreign"]).not_to_contain_text("stopped here")
     sample.expect_problem("Failed to load resource: net::ERR_FAILED")
 
 
@@ -210,6 +220,24 @@ async def test_the_other_gateway_is_called_across_origins(sample: SamplePage, de
     await sample["echo"].click()
     await expect(sample["reply"]).to_have_text("hello, gateway")
     assert calls == [f"{other}demo.v1.Demo/Echo"]
+
+
+async def test_the_gateways_have_names(sample: SamplePage, demo: Demo, url: str) -> None:
+    names = {demo.page: "gateway", demo.tls_page: "gateway over TLS"}
+    labels = [f"{names[one]} ({one.rstrip('/')})" for one in sorted(names, key=url.__ne__)]
+    await expect(sample["gateways"].locator("label")).to_have_text(labels)
+    await expect(sample["gateways"].get_by_role("radio", checked=True)).to_have_value(url.rstrip("/"))
+
+
+async def test_a_foreign_origin_is_refused_by_the_other_gateway(sample: SamplePage, demo: Demo, url: str) -> None:
+    [other] = {demo.page, demo.tls_page} - {url}
+    await sample["gateways"].get_by_role("radio").nth(1).check()
+    await sample["try-foreign"].click()
+    await expect(sample["sent-foreign"]).to_contain_text(f"POST {other}demo.v1.Demo/Echo")
+    await expect(sample["back-foreign"]).to_contain_text("TypeError")
+    assert set(sample.posted) == {f"{other}demo.v1.Demo/Echo"}
+    sample.expect_problem("from origin 'null' has been blocked by CORS policy: Response to preflight")
+    sample.expect_problem("Failed to load resource: net::ERR_FAILED")
 
 
 async def test_the_page_fits_a_phone_in_the_dark(chromium: Browser, url: str, request: pytest.FixtureRequest) -> None:

@@ -83,7 +83,10 @@ async def test_what_the_page_is_told_is_json_and_true(world: DemoWorld) -> None:
         "client_id": "web",
         "audience": "demo-api",
         "scope": "demo.read demo.admin",
-        "gateways": [f"http://127.0.0.1:{world.http_port}", f"https://localhost:{world.https_port}"],
+        "gateways": [
+            {"name": "gateway", "url": f"http://127.0.0.1:{world.http_port}"},
+            {"name": "gateway over TLS", "url": f"https://localhost:{world.https_port}"},
+        ],
     }
 
 

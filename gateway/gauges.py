@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from gateway.front.census import Census
 from gateway.generation import Generation
 from gateway.listeners import KeptListener
+from gateway.observe.log import OUTPUT
 from gateway.policy.rate_redis import RedisCounts
 from gateway.succession import Succession
 from gateway.version import VERSION
@@ -59,6 +60,8 @@ class Gauges(Collector):
         yield _one("open_connections", "Connections of browsers and other clients", gateway.census.connections)
         yield _one("keys_ready", "1: every issuer's keys are known", current.tokens.ready)
         yield _one("tasks", "Tasks of the event loop", len(asyncio.all_tasks()))
+        lost = "Lines of the log that nobody read in time, or for which there was no room"
+        yield CounterMetricFamily("gateway_log_lines_lost", lost, value=float(OUTPUT.lost))
         yield _many(
             "jwks_age_seconds", "Since an issuer's keys were last fetched", "issuer",
             ((name, age) for name, keys in current.tokens.key_sets.items() if (age := keys.age()) is not None),

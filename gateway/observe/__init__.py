@@ -1,1 +1,3 @@
-"""What operators see: log.py writes events, calls.py logs and counts calls, tracing.py and spans.py trace them."""
+"""What operators see: log.py tells events, which output.py writes, calls.py logs and counts calls, tracing.py and
+spans.py trace them.
+"""

@@ -36,13 +36,16 @@ class Serving:
         self.events: list[dict[str, Any]] = []  # of its log, so far
         self.url = self.admin = ""
         self.port = self.tls_port = 0
+        self.read_on = asyncio.Event()  # clear: nobody reads its log
+        self.read_on.set()
         self._session = session
         self._news = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
+        while (line := await self.process.stdout.readline()).endswith(b"\n"):  # who is killed may leave part of one
+            await self.read_on.wait()
             async with self._news:
                 self.events.append(json.loads(line))
                 self._news.notify_all()
@@ -91,9 +94,9 @@ class Serving:
                 await asyncio.sleep(LOOK_EVERY)
 
     def workers(self) -> list[int]:
-        """Process ids."""
+        """Process ids, the oldest first; numbers begin anew now and then."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return sorted(map(int, children.split()))
+        return list(map(int, children.split()))
 
     def configuration(self) -> dict[str, Any]:
         """As its file has it."""
@@ -118,6 +121,7 @@ class Serving:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
+        self.read_on.set()
         await self._reading
 
 

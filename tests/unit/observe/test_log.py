@@ -1,61 +1,21 @@
-"""Lines of a log: gathered while an event loop can write them soon."""
+"""Events, as lines of a log."""
 
 import io
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import structlog
 
 from gateway.observe import log
-from gateway.observe.log import LineBuffer, call_event, configure
-
-
-def test_lines_are_written_together_when_a_loop_gathers_them() -> None:
-    stream = io.StringIO()
-    later: list[Callable[[], None]] = []
-    buffer = LineBuffer(stream)
-    buffer.write("at once\n")
-    assert stream.getvalue() == "at once\n"
-    buffer.gather(lambda _delay, callback: later.append(callback))
-    buffer.write("one\n")
-    buffer.flush()
-    buffer.write("two\n")
-    assert len(later) == 1
-    assert stream.getvalue() == "at once\n"
-    later[0]()
-    assert stream.getvalue() == "at once\none\ntwo\n"
-
-
-def test_nothing_is_left_behind_at_the_end() -> None:
-    stream = io.StringIO()
-    buffer = LineBuffer(stream)
-    buffer.gather(lambda _delay, _callback: None)
-    buffer.write("last\n")
-    buffer.gather(None)
-    assert stream.getvalue() == "last\n"
-
-
-def test_a_reader_that_went_away_ends_no_call() -> None:
-    stream = io.StringIO()
-    buffer = LineBuffer(stream)
-    stream.close()
-    buffer.write("nobody reads this\n")
-
-
-def test_a_full_disk_ends_no_call() -> None:
-    stream = Path("/dev/full").open("w")  # noqa: SIM115 - to close it fails, too
-    LineBuffer(stream).write("there is no room for this\n")
-    with pytest.raises(OSError, match="No space left"):
-        stream.close()
+from gateway.observe.log import call_event, configure
+from gateway.observe.output import LineBuffer
 
 
 @pytest.fixture
-def output(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    stream = io.StringIO()
-    monkeypatch.setattr(log, "OUTPUT", LineBuffer(stream))
+def output(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    stream = io.BytesIO()
+    monkeypatch.setattr(log, "OUTPUT", LineBuffer(stream, log._lines_lost, room=10_000))
     return stream
 
 
@@ -70,11 +30,11 @@ FIELDS = {
 }
 
 
-def test_the_event_of_a_call_is_the_line_that_any_other_event_is(output: io.StringIO) -> None:
+def test_the_event_of_a_call_is_the_line_that_any_other_event_is(output: io.BytesIO) -> None:
     configure(console=False, level="info")
     call_event(dict(FIELDS))
     structlog.get_logger("gateway.access").info(**FIELDS)
-    lines = [json.loads(line, object_pairs_hook=list) for line in output.getvalue().split("\n")[:-1]]
+    lines = [json.loads(line, object_pairs_hook=list) for line in output.getvalue().decode().split("\n")[:-1]]
     names = [[name for name, _ in line] for line in lines]
     assert sorted(names[0]) == sorted(names[1])
     moments = [datetime.fromisoformat(dict(line).pop("timestamp")) for line in lines]
@@ -87,8 +47,29 @@ def test_the_event_of_a_call_is_the_line_that_any_other_event_is(output: io.Stri
 
 @pytest.mark.parametrize(("level", "told"), [("warning", 0), ("info", 1), ("debug", 1)])
 @pytest.mark.parametrize("console", [False, True])
-def test_the_event_of_a_call_keeps_to_the_level(output: io.StringIO, level: str, told: int, console: bool) -> None:
+def test_the_event_of_a_call_keeps_to_the_level(output: io.BytesIO, level: str, told: int, console: bool) -> None:
     configure(console=console, level=level)
     call_event(dict(FIELDS))
-    assert output.getvalue().count("/a.B/C") == told
-    assert output.getvalue().startswith("{") == (told == 1 and not console)
+    assert output.getvalue().decode().count("/a.B/C") == told
+    assert output.getvalue().decode().startswith("{") == (told == 1 and not console)
+
+
+@pytest.mark.parametrize("console", [False, True])
+def test_lines_that_are_lost_are_told_as_any_other_event(output: io.BytesIO, console: bool) -> None:
+    configure(console=console, level="error", worker=3)
+    for text in ("x" * 10_000, "short"):
+        structlog.get_logger("gateway").error("unexpected_error", text=text)
+    lines = output.getvalue().decode().splitlines()
+    assert len(lines) == 2
+    assert "log_lines_lost" in lines[0]
+    if not console:
+        found = json.loads(lines[0])
+        assert found.keys() == json.loads(lines[1]).keys() - {"text"} | {"lines"}
+        assert (found["lines"], found["worker"]) == (1, 3)
+
+
+def test_lines_that_are_lost_are_not_told_to_who_wants_nothing(output: io.BytesIO) -> None:
+    configure(console=False, level="critical")
+    log.OUTPUT.write("x" * 10_000 + "\n")
+    log.OUTPUT.write("short\n")
+    assert output.getvalue() == b"short\n"

@@ -1,15 +1,16 @@
 """Commands that run a gateway: `serve`, `demo`, `dev`."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from gateway.cli.base import PORT, answering, config_option, debug_option, naming_options, starting
+from gateway.cli.base import PORT, Misused, answering, config_option, debug_option, naming_options, starting
 from gateway.cli.target import read_target
 
 # What stands for keys of a configuration in commands that read no file.
-OF_DEMO = {"listeners[0].bind": "--http-port", "listeners[1].bind": "--https-port"}
+OF_DEMO = {"listeners[0].bind": "--http-port", "listeners[1].bind": "--https-port", "issuer": "--issuer-port"}
 OF_DEV = {
     "listeners[0].bind": "--port",
     "upstreams.dev.tls.ca": "--ca",
@@ -61,15 +62,36 @@ def worker(order: str) -> None:
 @click.option("--envoy", is_flag=True, help="A real Envoy beside the gateway, with the same policy (extra: envoy).")
 @click.option("--envoy-port", type=PORT, metavar="PORT", default=8082, help="Where it is called.")
 @debug_option
-def demo(*, http_port: int, https_port: int, issuer_port: int, envoy: bool, envoy_port: int, debug: bool) -> None:
+@click.pass_context
+def demo(
+    ctx: click.Context,
+    *,
+    http_port: int,
+    https_port: int,
+    issuer_port: int,
+    envoy: bool,
+    envoy_port: int,
+    debug: bool,
+) -> None:
     """Show it all, on this machine.
 
     With an mTLS backend, an OAuth2 issuer and a page that calls.
     """
+    ports = {"--http-port": http_port, "--https-port": https_port, "--issuer-port": issuer_port}
+    _must_differ(ctx, ports | ({"--envoy-port": envoy_port} if envoy else {}))
     with answering(debug), starting(debug), naming_options(OF_DEMO):
         from gateway import run
 
         run.demo(http_port, https_port, issuer_port, envoy_port=envoy_port if envoy else None, debug=debug)
+
+
+def _must_differ(ctx: click.Context, ports: Mapping[str, int]) -> None:
+    """Of each option its port, of which there may be only one; 0 is any free one."""
+    options: dict[int, str] = {}
+    for option, port in ports.items():
+        if port and port in options:
+            raise Misused(f"{option}: {port} is {options[port]}'s, too", "choose another port", ctx)
+        options[port] = option
 
 
 def _loopback_only(_ctx: click.Context, _parameter: click.Parameter, host: str) -> str:

@@ -8,6 +8,7 @@ Rule: the models mirror the file. An attribute is a key, durations are seconds, 
                     grammars
     root.py         the whole file; a file for each section: listener, cors, auth, authorization, upstream, limits,
                     observability
+    route.py        which upstream a service goes to
     checks.py       what takes more than one key to judge
     loader.py       all of it in order
     schema.py       the JSON Schema, for editors

@@ -4,21 +4,24 @@ Rule: what contradicts itself, or could never have an effect, is refused; so is 
 the clear unless it is asked for by name.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from math import ceil, floor
 
 from gateway.settings.address import Address
 from gateway.settings.listener import Listener
-from gateway.settings.problem import Finding, Key, spell
+from gateway.settings.problem import ANY, Finding, Key, spell
 from gateway.settings.quantity import format_duration
 from gateway.settings.rate import parse_rate
 from gateway.settings.root import Settings
+from gateway.settings.route import HEALTH_SERVICE, route
 from gateway.settings.target import needs_grpcio
 from gateway.settings.upstream import Upstream
 
 SHORTEST_WINDOW, LONGEST_WINDOW = 0.1, 86400.0  # seconds that a burst is worth: between a clock's grain and a day
 ADMIN: Key = ("admin", "bind")
 TOKENS = (("auth", "issuers"), ("auth", "introspection"))
+SERVICES: Key = ("upstreams", ANY, "services")
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -34,6 +37,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield from _upstream(("upstreams", name), upstream)
         yield from _tokens_in_the_clear(("upstreams", name), upstream, settings)
     yield from _services(settings)
+    yield from _unserved(settings)
     yield from _deadlines(settings)
     yield from _shares(settings)
     yield from _peers(settings)
@@ -188,6 +192,39 @@ def _services(settings: Settings) -> Iterator[Finding]:
             hint = "a service goes to one upstream; give that more targets"
             yield Finding(key, f"{service} is routed by {spell(earlier)}", hint, (key[:-1], earlier[:-1]))
         first.setdefault(service, key)
+
+
+def _unserved(settings: Settings) -> Iterator[Finding]:
+    """Methods of services for which there is no upstream, or another one."""
+    services = {service: name for name, upstream in settings.upstreams.items() for service in upstream.services}
+    written: list[tuple[Key, tuple[str, ...]]] = [
+        (("authorization", "rules", index, "methods"), rule.methods)
+        for index, rule in enumerate(settings.authorization.rules)
+    ]
+    for key, methods in [(("auth", "public_methods"), settings.auth.public_methods), *written]:
+        for index, service in enumerate(map(_service_of, methods)):
+            if service != HEALTH_SERVICE and route(service, services) is None:
+                message = f"no upstream serves {service}"
+                yield Finding((*key, index), message, _nearest(service, services), (key, SERVICES))
+    for name, upstream in settings.upstreams.items():
+        key = ("upstreams", name, "idempotent_methods")
+        for index, service in enumerate(map(_service_of, upstream.idempotent_methods)):
+            owner = route(service, services)
+            if owner == name or service == HEALTH_SERVICE:
+                continue
+            hint = f"it goes to upstreams.{owner}: write it there" if owner else _nearest(service, upstream.services)
+            yield Finding((*key, index), f"no call of {service} goes to this upstream", hint, (key, SERVICES))
+
+
+def _service_of(method: str) -> str:
+    return method.split("/")[1]
+
+
+def _nearest(service: str, known: Iterable[str]) -> str:
+    """Of a package, what has the same name there."""
+    name = service.rpartition(".")[2]
+    close = difflib.get_close_matches(service, [each.replace("*", name) for each in known], 1)
+    return f"did you mean {close[0]}?" if close else "mend it, or add it to the services of an upstream"
 
 
 def _deadlines(settings: Settings) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from gateway.settings.environment import substitute
 from gateway.settings.kind import Source
 from gateway.settings.model import Section
 from gateway.settings.outline import section_at
-from gateway.settings.problem import Finding, Key, Problem, SettingsError
+from gateway.settings.problem import ANY, Finding, Key, Problem, SettingsError
 from gateway.settings.root import Settings
 from gateway.settings.translate import EMPTY, explain
 
@@ -88,7 +88,9 @@ def parse(
     if settings is not None:
         settings.remember(read.places)
         found += [
-            finding for finding in findings(settings) if not any(_is_within(key, in_doubt) for key in finding.needs)
+            finding
+            for finding in findings(settings)
+            if not any(_rests_on(need, key) for need in finding.needs for key in in_doubt)
         ]
     if found or settings is None:
         problems = sorted(map(read.places.problem, found), key=lambda problem: problem.line or 0)
@@ -111,6 +113,11 @@ def _holds(key: Key, findings: Iterable[Finding]) -> bool:
 
 def _is_within(key: Key, places: Collection[Key]) -> bool:
     return any(key[:length] in places for length in range(len(key) + 1))
+
+
+def _rests_on(need: Key, key: Key) -> bool:
+    """Whether a value that is needed is the one at `key`, or within it."""
+    return len(key) <= len(need) and all(wanted in (step, ANY) for wanted, step in zip(need, key, strict=False))
 
 
 def _doubtful(key: Key) -> Key:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gateway.settings.root import Settings
 
 Key = tuple[str | int, ...]  # the way to a value: ("listeners", 0, "tls", "certificate")
+ANY = "*"  # in what a finding needs: every name that a user may have chosen
 
 
 def spell(key: Key) -> str:

@@ -7,13 +7,13 @@ Rules
 
 import asyncio
 import math
-import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.http2 import Link, Stream
 from gateway.protocol.metadata import Header, Headers
+from gateway.upstream.connect_error import LISTENING, ConnectError, connect_error
 from gateway.upstream.resolver import Address
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ class Keeper(Protocol):
     def room(self) -> None: ...  # there may be room for one more call
     def retired(self, link: "BackendLink") -> None: ...  # it takes no new call
     def lost(self, link: "BackendLink") -> None: ...  # it is closed
-
-
-class ConnectError(Exception):
-    """No connection; the message says why, for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +167,7 @@ class BackendLink(Link):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
-            self.ready.set_exception(ConnectError(self._why_lost(exc)))
+            self.ready.set_exception(self._why_lost(exc))
         self.retire()
         self._keeper.lost(self)
         if not self.closed.done():
@@ -186,13 +182,13 @@ class BackendLink(Link):
     def worn_out(self) -> None:
         self.retire()
 
-    def _why_lost(self, error: Exception | None) -> str:
+    def _why_lost(self, error: Exception | None) -> ConnectError:
         if error is not None:
-            return _reason(error)
+            return connect_error(error)
         # With TLS 1.3 a backend refuses a client certificate after the handshake is done here.
         secure = self.transport.get_extra_info("sslcontext") is not None
         question = ": does it accept the gateway's certificate?" if secure else ": does it want TLS?"
-        return "the backend closed the connection at once" + question
+        return ConnectError("the backend closed the connection at once" + question)
 
 
 async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendLink:
@@ -205,10 +201,10 @@ async def dial(address: Address, dialling: Dialling, keeper: Keeper) -> BackendL
             await link.ready
     except TimeoutError:
         link.abandon()
-        raise ConnectError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
+        raise ConnectError(f"no answer within {CONNECT_TIMEOUT:g} s", LISTENING) from None
     except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
         link.abandon()
-        raise ConnectError(_reason(error)) from None
+        raise connect_error(error) from None
     except BaseException:  # cancelled, perhaps when it was ready already
         link.abandon()
         raise
@@ -224,15 +220,4 @@ async def _connect(address: Address, dialling: Dialling, link: BackendLink) -> N
     else:
         await loop.create_connection(lambda: link, address.host, address.port, ssl=context, server_hostname=name)
     if context is not None and link.transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
-        raise ConnectError("the backend does not speak HTTP/2 (ALPN h2)")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the backend's certificate is refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
-    number = error.errno if isinstance(error, OSError) else None
-    if number is not None and number > 0:
-        return os.strerror(number)  # asyncio has words of its own, with the address
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+        raise ConnectError("the backend does not speak HTTP/2 (ALPN h2)", "is it a gRPC backend?")

@@ -13,14 +13,15 @@ from gateway.ends import Reply, UpstreamRequest, UpstreamStream
 from gateway.permit import Permit, Refusal
 from gateway.protocol.status import Code, Status
 from gateway.seldom import Seldom
+from gateway.settings.route import HEALTH_SERVICE, route
 from gateway.upstream.call_bound import CallBound
+from gateway.upstream.connect_error import ConnectError
 from gateway.upstream.credentials import Credentials
 
 log = structlog.get_logger("gateway.upstream")
 
 NO_ROUTE = Refusal(Status(Code.UNIMPLEMENTED, "no such method"), "no_upstream")
 FULL = Refusal(Status(Code.UNAVAILABLE, "too many calls at once for this backend"), "upstream_full")
-HEALTH_SERVICE = "grpc.health.v1.Health"
 REACHABLE_TIMEOUT = 2.0  # seconds for `reachable`
 
 
@@ -49,7 +50,7 @@ class Upstream(Protocol):
     @property
     def credentials(self) -> Credentials | None: ...  # those in use; None: plaintext
     @property
-    def problem(self) -> str: ...  # why the last attempt to connect failed, if that is known
+    def problem(self) -> ConnectError | None: ...  # why, and where, the last attempt to connect failed, if it is known
     def start(self) -> None: ...  # connect, from here on; needs a running loop
     def open(self, permit: Permit, request: UpstreamRequest, reply: Reply) -> UpstreamStream | Refusal: ...
     def renew(self) -> bool: ...  # reads the certificates again; True: they had changed. Raises CertificateError
@@ -90,17 +91,10 @@ class Upstreams:
             log.warning("upstream_full", upstream=upstream.name, calls=upstream.calls)
 
     def _look_up(self, path: bytes) -> Upstream | None:
-        """The most particular route wins: the service itself, then the longest `pkg.*`, then `*`."""
         service = path.split(b"/")[1].decode("ascii")
-        patterns = [service]
-        package = service
-        while "." in package:
-            package = package.rpartition(".")[0]
-            patterns.append(package + ".*")
-        for pattern in (*patterns, "*"):
-            if (name := self._services.get(pattern)) is not None:
-                return self.by_name[name]
-        # Health belongs to no package of the user's: with a single upstream it is clear whose is meant.
+        if (name := route(service, self._services)) is not None:
+            return self.by_name[name]
+        # With a single upstream it is clear whose is meant.
         if service == HEALTH_SERVICE and len(self.by_name) == 1:
             return next(iter(self.by_name.values()))
         return None

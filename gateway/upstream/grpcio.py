@@ -49,9 +49,8 @@ class GrpcioUpstream:
         return self.channels.credentials
 
     @property
-    def problem(self) -> str:
+    def problem(self) -> None:
         """grpcio does not say why it cannot connect, save in the calls that fail."""
-        return ""
 
     def start(self) -> None:
         self.channels.connect()

@@ -6,6 +6,7 @@ from gateway.ends import Reply, UpstreamRequest
 from gateway.permit import Permit, Refusal
 from gateway.upstream.base import REACHABLE_TIMEOUT, AddressState
 from gateway.upstream.call_bound import UNBOUND, CallBound
+from gateway.upstream.connect_error import ConnectError
 from gateway.upstream.credentials import Credentials
 from gateway.upstream.h2_stream import H2Stream, MessageLimits
 from gateway.upstream.idempotent_stream import IdempotentStream
@@ -53,7 +54,7 @@ class H2Upstream:
         return self.pool.credentials
 
     @property
-    def problem(self) -> str:
+    def problem(self) -> ConnectError | None:
         return self.pool.problem
 
     def start(self) -> None:

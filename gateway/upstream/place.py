@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.tasks import lasting
-from gateway.upstream.backend_link import BackendLink, ConnectError, dial
+from gateway.upstream.backend_link import BackendLink, dial
 from gateway.upstream.backoff import Backoff
+from gateway.upstream.connect_error import ConnectError
 from gateway.upstream.health import HealthWatch
 from gateway.upstream.resolver import Address, Target
 
@@ -80,7 +81,7 @@ class Place:
             try:
                 link = await self._connect()
             except ConnectError as error:
-                self._failed(str(error))
+                self._failed(error)
             else:
                 since = clock()
                 while not link.retired and self._pool.context is context:
@@ -121,8 +122,8 @@ class Place:
         self._link = link
         self._pool.add(link)
 
-    def _failed(self, problem: str) -> None:
-        if problem != self.problem:
-            self.problem = problem
-            self._pool.report(str(self.address), problem)
+    def _failed(self, error: ConnectError) -> None:
+        if str(error) != self.problem:
+            self.problem = str(error)
+            self._pool.report(str(self.address), error)
         self._pool.attempt_failed()

@@ -18,11 +18,12 @@ from gateway.permit import Refusal
 from gateway.protocol.metadata import Header
 from gateway.protocol.status import Code, Status
 from gateway.settings import Upstream as UpstreamSettings
-from gateway.tasks import lasting
+from gateway.tasks import TICK, every, lasting
 from gateway.upstream import resolver
 from gateway.upstream.backend_link import BackendLink, Dialling
 from gateway.upstream.backoff import Backoff
 from gateway.upstream.balancer import BALANCERS, Balancer
+from gateway.upstream.connect_error import ConnectError, connect_error
 from gateway.upstream.credentials import client_context, load_credentials
 from gateway.upstream.place import Place
 from gateway.upstream.resolver import Address, Target
@@ -56,7 +57,7 @@ class Pool:
     def __init__(self, name: str, settings: UpstreamSettings, user_agent: str) -> None:
         """Reads the certificates; raises CertificateError."""
         self.name = name
-        self.problem = ""  # of the last attempt to connect that failed
+        self.problem: ConnectError | None = None  # of the last attempt that failed, with its address
         self.roster = Roster(name, settings.outlier_detection, self.review)
         self.ready = self.roster.ready
         self.calls = 0  # going on, those that wait included
@@ -78,7 +79,7 @@ class Pool:
         """Connect to everything, and stay connected. Needs a running loop."""
         if not self._tasks:
             self._tasks = [lasting(self._resolve(target)) for target in self._targets]
-            self._tasks.append(lasting(self._tick()))
+            self._tasks.append(lasting(every(TICK, self._tick)))
 
     def renew(self) -> bool:
         """Read the certificates again; True: they had changed and are in use now. Raises CertificateError."""
@@ -181,7 +182,7 @@ class Pool:
                 self._settle(target, await resolver.resolve(target))
                 delay = RESOLVE_AGAIN
             except OSError as error:
-                self.report(target.text, error.strerror or str(error))
+                self.report(target.text, connect_error(error))
                 wait, delay = delay, min(delay * 2, RESOLVE_INTERVAL)
             self._unresolved.discard(target)
             self._give_up_waiting()
@@ -255,17 +256,15 @@ class Pool:
         ]
         return Dialling(self.context, name, prelude, self._user_agent, self._settings.keepalive)
 
-    async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(1.0)
-            for link in tuple(self._links):
-                link.tick(loop.time())
+    def _tick(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for link in tuple(self._links):
+            link.tick(now)
 
-    def report(self, where: str, problem: str) -> None:
+    def report(self, where: str, error: ConnectError) -> None:
         """A target cannot be resolved, or an address not be reached, for a reason that was not told yet."""
-        self.problem = problem
-        log.warning("backend_unreachable", upstream=self.name, address=where, problem=problem)
+        self.problem = ConnectError(f"{where}: {error}", error.hint)
+        log.warning("backend_unreachable", upstream=self.name, address=where, problem=str(error))
 
     def _make_context(self) -> ssl.SSLContext | None:
         tls = self._settings.tls

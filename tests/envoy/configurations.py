@@ -15,7 +15,6 @@ RULES = [
     {"methods": ["/test.v1.Script/Either"], "roles": ["admin", "orders.read"]},
     {"methods": ["/test.v1.Wild/*"], "roles": ["admin"]},
     {"methods": ["/test.v1.Wild/Echo"], "roles": ["orders.read"]},
-    {"methods": ["/test.v1.Nowhere/*"], "roles": ["orders.read"]},  # which no upstream has
     {"methods": ["/grpc.health.v1.Health/Watch"], "roles": ["admin"]},
 ]
 RULED = {"test.v1.Script", "test.v1.Wild", "grpc.health.v1.Health", "test.v1.Unruled"}

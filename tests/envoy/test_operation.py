@@ -28,6 +28,7 @@ from tests.envoy.script import Data, head, message, trailers
 from tests.support.tokens import KeyWorld
 from tests.support.wire import connect, request
 
+HEALTH = "/grpc.health.v1.Health/Check"
 DEADLINE_EXCEEDED, PERMISSION_DENIED, UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED = 4, 7, 12, 14, 16
 
 
@@ -115,11 +116,12 @@ async def test_without_rules_and_origins_nobody_may_call(tmp_path: Path) -> None
 
 async def test_an_upstream_may_have_any_name_and_gets_its_own_calls_only(tmp_path: Path) -> None:
     async with scripted(None) as (backend, [port]):
-        settings = document(upstreams={"nobody": plaintext(port)["script"]})
-        settings["auth"]["public_methods"].append("/other.v1.Service/Ping")
+        section = plaintext(port)["script"]
+        settings = document(upstreams={"nobody": section, "other": {**section, "services": ["test.v1.Other"]}})
+        settings["auth"]["public_methods"].append(HEALTH)
         async with proxied(settings, tmp_path) as to:
             assert status(await to.call(path("Ping"))) == 0
-            assert status(await to.call("/other.v1.Service/Ping")) == UNIMPLEMENTED
+            assert status(await to.call(HEALTH)) == UNIMPLEMENTED
             preflight = [("origin", ORIGIN), ("access-control-request-method", "POST")]
             async with connect(to.envoy.ports[0]) as wire:
                 assert (await wire.ask(request(path("Ping"), preflight, None, "OPTIONS"))).status in (200, 204)

@@ -86,13 +86,16 @@ DOCUMENTS: dict[str, Document] = {
     "identities": {
         "listeners": [MUTUAL],
         "authorization": {
-            "rules": [{"methods": ["/a.B/*"], "identities": ["spiffe://a/b", "DNS:a.b", "IP:192.0.2.1"]}]
+            "rules": [{"methods": ["/shop.v1.Orders/*"], "identities": ["spiffe://a/b", "DNS:a.b", "IP:192.0.2.1"]}]
         },
     },
     "identities in a shadow": {
         "listeners": [MUTUAL],
         "auth": {"issuers": [FIRST]},
-        "authorization": {"shadow": True, "rules": [{"methods": ["/a.B/C"], "identities": ["email:a@b.test"]}]},
+        "authorization": {
+            "shadow": True,
+            "rules": [{"methods": ["/shop.v1.Orders/Get"], "identities": ["email:a@b.test"]}],
+        },
     },
     "a target by address": several("127.0.0.1:50051"),
     "an IPv6 target": several("[2001:db8::1]:50051"),

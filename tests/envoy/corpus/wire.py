@@ -32,7 +32,7 @@ PATHS = [
     call("no service of this name", "/no.such.Service/Do"),
     call("no method of this name", "Nothing"),
     call("no method of this name, without a token", "Nothing", credentials=nobody),
-    call("a service that is allowed and not routed", "/test.v1.Nowhere/Do"),
+    call("a service that is allowed and not routed", "/test.v1.Nowhere/Do", configuration="credentials"),
     call("a service in other case", "/test.v1.script/Echo"),
     call("a method in other case", "echo"),
     call("8 KiB long", "/test.v1.Script/" + "a" * 8192),

@@ -121,6 +121,7 @@ def test_dev_tells_of_its_options_where_a_file_has_keys(
         (["dev", "a:1"], "listeners[0].bind", "--port"),
         (["demo"], "listeners[0].bind", "--http-port"),
         (["demo"], "listeners[1].bind", "--https-port"),
+        (["demo"], "issuer", "--issuer-port"),
         (["demo"], "admin.bind", "admin.bind"),
     ],
 )
@@ -135,6 +136,24 @@ def test_an_address_in_use_is_told_of_its_option(
     assert capsys.readouterr().err == (
         f"grpcweb-gateway: {option}: cannot listen on 127.0.0.1:1: it is in use by another process\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--http-port", "8443"], "--https-port: 8443 is --http-port's, too"),
+        (["--issuer-port", "8080"], "--issuer-port: 8080 is --http-port's, too"),
+        (["--envoy", "--issuer-port", "8082"], "--envoy-port: 8082 is --issuer-port's, too"),
+    ],
+)
+def test_demo_needs_ports_that_differ(options: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", *options]) == 2
+    assert capsys.readouterr().err == f"grpcweb-gateway: {told} (hint: choose another port)\n"
+
+
+def test_ports_that_nobody_takes_may_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "demo", lambda *_given, **_options: None)
+    assert cli.main(["demo", "--http-port", "0", "--https-port", "0", "--issuer-port", "8082"]) == 0
 
 
 def test_ctrl_c_ends_a_run_quietly(good: Path) -> None:

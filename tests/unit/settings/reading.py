@@ -10,8 +10,8 @@ from gateway.settings import Settings, SettingsError, parse
 LISTENERS = "listeners: [{bind: '127.0.0.1:8080'}]\n"
 UPSTREAMS = "upstreams: {shop: {services: [shop.v1.Orders], targets: ['shop:50051'], tls: {}}}\n"
 ISSUER = "auth: {issuers: [{issuer: 'https://login.example.com/', audiences: [api]}]}\n"
-ROLE_RULE = "authorization: {rules: [{methods: [/a.B/*], roles: [r]}]}\n"
-IDENTITY_RULE = "authorization: {rules: [{methods: [/a.B/*], identities: ['CN:x']}]}\n"
+ROLE_RULE = "authorization: {rules: [{methods: [/shop.v1.Orders/*], roles: [r]}]}\n"
+IDENTITY_RULE = "authorization: {rules: [{methods: [/shop.v1.Orders/*], identities: ['CN:x']}]}\n"
 FILES = {"certificate": "/dev/null", "private_key": "/dev/null"}
 
 

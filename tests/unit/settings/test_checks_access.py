@@ -24,7 +24,7 @@ def test_an_issuer_twice() -> None:
 
 
 def test_a_rule_that_lets_nobody_in() -> None:
-    assert told(ISSUER + "authorization: {rules: [{methods: [/a.B/*]}]}\n") == [
+    assert told(ISSUER + "authorization: {rules: [{methods: [/shop.v1.Orders/*]}]}\n") == [
         "gateway.yaml:4: authorization.rules[0]: lets nobody in "
         "(hint: name roles or identities; methods for everyone go to auth.public_methods)"
     ]

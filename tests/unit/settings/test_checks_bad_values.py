@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.settings.reading import FILES, IDENTITY_RULE, ROLE_RULE, listeners, told, upstreams
+from tests.unit.settings.reading import FILES, IDENTITY_RULE, ISSUER, ROLE_RULE, listeners, told, upstreams
 
 BAD_VALUES: list[tuple[str, str, dict[str, Any]]] = [
     ("admin", "admin: 5\n", {"listeners": listeners({"bind": "127.0.0.1:9901"})}),
@@ -34,10 +34,23 @@ BAD_VALUES: list[tuple[str, str, dict[str, Any]]] = [
         {"upstreams": upstreams(a={"services": ["x.Y", "/"], "tls": {}}, b={"services": ["any.Service"], "tls": {}})},
     ),
     ("upstreams", "", {"upstreams": "upstreams: []\n"}),
+    (
+        "upstreams.a",
+        ISSUER + ROLE_RULE,
+        {"upstreams": "upstreams: {a: 5, b: {services: [a.B], targets: ['b:1'], tls: {}}}\n"},
+    ),
+    ("upstreams.a b", ISSUER + ROLE_RULE, {"upstreams": upstreams(**{"a b": {"tls": {}}, "b": {"tls": {}}})}),
+    ("upstreams.a.services[0]", ISSUER + ROLE_RULE, {"upstreams": upstreams(a={"services": ["/"], "tls": {}})}),
+    (
+        "upstreams.a.services[0]",
+        "",
+        {"upstreams": upstreams(a={"services": ["/"], "tls": {}, "idempotent_methods": ["/a.B/C"]})},
+    ),
+    ("auth.public_methods[0]", "auth: {public_methods: [/a.B/, /a.B/C]}\n", {}),
     ("auth.issuers[0].issuer", "auth: {issuers: [{}, 5]}\n" + ROLE_RULE, {}),
     ("auth.issuers", "auth: {issuers: 5}\n" + ROLE_RULE, {}),
     ("auth", "auth: 5\n" + ROLE_RULE, {}),
-    ("authorization.rules[0].roles", "authorization: {rules: [{methods: [/a.B/*], roles: 5}]}\n", {}),
+    ("authorization.rules[0].roles", "authorization: {rules: [{methods: [/shop.v1.Orders/*], roles: 5}]}\n", {}),
     ("cors.allow_origins[0]", "cors: {allow_origins: [x, '*'], allow_credentials: true}\n", {}),
     ("limits.max_deadline", "limits: {default_deadline: 10s, max_deadline: 5}\n", {}),
     ("limits.max_calls", "limits: {max_calls: 5s, max_calls_per_peer: 100000}\n", {}),
@@ -58,6 +71,8 @@ CONCLUSIONS = (
     "beside",
     "effect",
     "in a day",
+    "serves",
+    "to this upstream",
 )
 
 
@@ -80,6 +95,7 @@ def test_a_bad_value_hides_no_other_problem() -> None:
         "gateway.yaml:3: cors.max_age: must be a duration like 500ms, 10s, 5m or 2h",
         'gateway.yaml:3: cors.allow_origins[0]: "*" with allow_credentials: true would let every page act as its user',
         "gateway.yaml:4: authorization.rules[0].roles: no token is believed, so nobody has a role",
+        "gateway.yaml:4: authorization.rules[0].methods[0]: no upstream serves shop.v1.Orders",
         "gateway.yaml:5: drain: the environment variable UNSET is not set",
     ]
 

@@ -47,7 +47,7 @@ def test_who_counts_failures(section: dict[str, object], fine: bool) -> None:
         "gateway.yaml:2: upstreams.shop.outlier_detection: needs transport h2 "
         "(hint: write transport: h2 and targets that it can resolve, or leave it out)"
     ] * (not fine)
-    more = {"idempotent_methods": ["/a.B/C"], "health_check": True}
+    more = {"idempotent_methods": ["/shop.S/Get"], "health_check": True}
     assert told(upstreams=upstreams(shop={"tls": {}, **more, **section})) == []
 
 

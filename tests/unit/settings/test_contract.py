@@ -61,7 +61,10 @@ UPSTREAM = UPSTREAMS.rstrip()[:-2]  # open at its end
         {"listeners": "listeners: [{bind: '127.0.0.1:1', http2: true}]\n"},
         {"upstreams": f"{UPSTREAM}, transport: h2, balance: least_request}}}}\n"},
         {"upstreams": f"{UPSTREAM}, transport: grpcio, balance: round_robin, idempotent_methods: []}}}}\n"},
-        {"upstreams": f"{UPSTREAM}, transport: grpcio, health_check: true, idempotent_methods: [/a.B/C, /a.B/*]}}}}\n"},
+        {
+            "upstreams": f"{UPSTREAM}, transport: grpcio, health_check: true, "
+            "idempotent_methods: [/shop.v1.Orders/Get, /shop.v1.Orders/*]}}\n"
+        },
         {"upstreams": f"{UPSTREAM}, transport: auto, health_check: true, outlier_detection: {{}}}}}}\n"},
         {"upstreams": f"{UPSTREAM}, transport: auto, health_check: false, outlier_detection: null}}}}\n"},
         {"rest": "limits: {max_calls_per_peer: 5}\n"},

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.upstream import backend_link
-from gateway.upstream.backend_link import BackendLink, ConnectError, dial
+from gateway.upstream.backend_link import BackendLink, dial
+from gateway.upstream.connect_error import ConnectError
 from gateway.upstream.resolver import Address
 from tests.support.backend_http2 import Papers, backend, papers
 from tests.support.wire import PATIENCE

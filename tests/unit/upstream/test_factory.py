@@ -27,7 +27,7 @@ from tests.unit.upstream.caller import settings
 async def test_the_transport(transport: str, targets: tuple[str, ...], kind: type) -> None:
     upstream = make_upstream("shop", settings(*targets, transport=transport), Limits())
     assert type(upstream) is kind
-    assert (upstream.name, upstream.credentials, upstream.problem) == ("shop", None, "")
+    assert (upstream.name, upstream.credentials, upstream.problem) == ("shop", None, None)
     await upstream.close()  # though it never started
 
 

@@ -36,7 +36,7 @@ async def test_calls_wait_for_the_first_connection_and_go_in_order() -> None:
     async with backend() as there:
         there.greets = False
         async with upstream_to(there) as upstream:
-            assert upstream.problem == ""
+            assert upstream.problem is None
             callers = [call(upstream, message(b"%d" % each)) for each in range(20)]
             await there.until(lambda: bool(there.connections))
             assert not await upstream.pool.reachable(0.01)

@@ -95,7 +95,7 @@ async def test_a_resolver_that_fails_is_asked_again_and_changes_nothing(monkeypa
         with capture_logs() as events:
             async with upstream_to("shop.internal:443") as upstream:
                 assert await call(upstream).end() == UNREACHABLE.status
-                assert upstream.problem == "Name or service not known"
+                assert str(upstream.problem) == "shop.internal:443: Name or service not known"
                 async with asyncio.timeout(PATIENCE):
                     while await call(upstream).end() != OK:
                         await asyncio.sleep(0.01)

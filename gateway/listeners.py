@@ -1,14 +1,25 @@
 """The listeners of a gateway: bound once, and served by the configuration and the certificates of the moment."""
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakSet
 
 from gateway.check import misfits
-from gateway.front.listener import HANDSHAKE_TIMEOUT, Bound, Protocols, Sockets, Which, tls_context
-from gateway.reload import CertificateRenewal, watch
+from gateway.front.listener import (
+    HANDSHAKE_TIMEOUT,
+    Bound,
+    Protocols,
+    Service,
+    Sockets,
+    Which,
+    naming,
+    tls_context,
+)
+from gateway.reload import CertificateRenewal
 from gateway.settings import Listener, ListenerTls
 from gateway.tasks import lasting
 from gateway.upstream.tls import CertificateError, Identity, Trust, load_identity, load_trust, refused_by_openssl
@@ -69,19 +80,31 @@ class KeptListener:
         self._settings: Listener | None = None
         self._files: tuple[Path, ...] = ()
         self._watching: asyncio.Task[None] | None = None
-        self._serving: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         return self._bound.url
 
-    async def serve(self, settings: Listener, tls: ServerTls | None) -> None:
-        """From now on like this."""
+    async def prepare(self, settings: Listener, tls: ServerTls | None) -> "Prepared | None":
+        """To be served like this; None: it is. Raises OSError."""
         if settings == self._settings and _same(tls, self.tls):
-            return  # with another context browsers could not resume their sessions
+            return None  # with another context browsers could not resume their sessions
+        service = await self._bound.prepare(self._protocols(settings), None if tls is None else tls.context)
+        return Prepared(self, settings, tls, service)
+
+    async def serve(self, settings: Listener, tls: ServerTls | None) -> bool:
+        """From now on like this; False: as before. Raises OSError."""
+        prepared = await self.prepare(settings, tls)
+        if prepared is None:
+            return False
+        await self.use(prepared)
+        return True
+
+    async def use(self, prepared: "Prepared") -> None:
+        """From now on. Raises OSError, but only when it is the first (Bound.serve)."""
+        settings, tls = prepared.settings, prepared.tls
         before, is_first = self.tls, self._settings is None
         self._settings, self.tls = settings, tls
-        await self._bound.serve(self._protocols(settings), None if tls is None else tls.context)
         if tls is not None:
             if before is not None and not tls.asks_as(before):
                 self._send_away(self._came_by(tuple(self._contexts)))
@@ -93,7 +116,8 @@ class KeptListener:
             self._files = files
             if self._watching is not None:
                 self._watching.cancel()
-            self._watching = lasting(watch(files, self.renewal.files_changed)) if files else None
+            self._watching = lasting(self.renewal.follow(files)) if files else None
+        await self._bound.serve(prepared.service)  # last: others may run meanwhile, and find all of a piece
 
     def _send_away(self, which: Which) -> None:
         """Who could not come in now is not to stay, nor who is still shaking hands as it was asked before."""
@@ -106,21 +130,42 @@ class KeptListener:
 
     def close(self) -> None:
         """Accept nothing more."""
-        for task in (self._watching, self._serving):
-            if task is not None:
-                task.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         self._bound.close()
 
-    def _renew(self) -> bool:
-        """Read the files again; True: they had changed. Raises CertificateError."""
-        settings = self._settings
-        if settings is None or settings.tls is None:
-            return False
-        tls = ServerTls(settings.tls, http2=settings.http2)
-        if _same(tls, self.tls):
-            return False
-        self._serving = lasting(self.serve(settings, tls))
-        return True
+    async def _renew(self) -> bool:
+        """Read the files again, and show what they hold; True: they had changed. Raises CertificateError."""
+        assert self._settings is not None
+        tls = server_tls(self._settings)
+        try:
+            return await self.serve(self._settings, tls)
+        except OSError as error:
+            raise CertificateError("certificate", f"it cannot be shown: {error.strerror or error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A listener as it is to be; it accepts nothing yet."""
+
+    listener: KeptListener
+    settings: Listener
+    tls: ServerTls | None
+    service: Service
+
+
+async def prepare(listeners: Sequence[KeptListener], sections: Sequence[Listener]) -> list[Prepared]:
+    """Those that are to be served in another way. Raises CertificateError, StartError; then there is none."""
+    all_prepared: list[Prepared] = []
+    with contextlib.ExitStack() as unless_all:
+        for listener, settings in zip(listeners, sections, strict=True):
+            with naming(f"{listener.name}.bind", settings.bind):
+                prepared = await listener.prepare(settings, server_tls(settings))
+            if prepared is not None:
+                unless_all.callback(prepared.service.close)
+                all_prepared.append(prepared)
+        unless_all.pop_all()
+    return all_prepared
 
 
 def _same(one: ServerTls | None, other: ServerTls | None) -> bool:

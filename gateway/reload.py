@@ -9,13 +9,14 @@ Rules
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import aclosing
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import structlog
 from watchfiles import awatch
 
+from gateway.tasks import lasting
 from gateway.upstream.tls import CertificateError
 
 log = structlog.get_logger("gateway.reload")
@@ -25,6 +26,7 @@ POLL_MS = 30_000  # some file systems (NFS, FUSE) tell nothing
 SOON_MS = 1_000  # nothing tells of a volume that is mounted again
 MOST_LINKS = 40  # on the way to a file; as many as Linux follows
 PATIENCE = 2.0  # seconds after which a pair that does not fit is no longer taken for one half written
+TRY_AGAIN = 30.0  # seconds between two tries of what is refused
 
 
 async def watch(files: Iterable[Path], changed: Callable[[], None]) -> None:
@@ -61,7 +63,7 @@ async def _happening(files: tuple[Path, ...]) -> None:
         there = {folder for folder in folders if folder.is_dir()}
         whole = there == folders and None not in _state(files)
         timeout = POLL_MS if whole else SOON_MS
-        async with aclosing(
+        async with contextlib.aclosing(
             awatch(
                 *there,
                 watch_filter=None,  # the default one leaves out what lies in folders of some names
@@ -92,7 +94,7 @@ def _folders(files: Iterable[Path]) -> set[Path]:
 
 
 def _state(files: Iterable[Path]) -> list[tuple[int, ...] | None]:
-    """What tells a file from the one that was there before; None where there is none."""
+    """What tells a file from the one that was there before, or could not be read; None where there is none."""
     states: list[tuple[int, ...] | None] = []
     for file in files:
         try:
@@ -100,47 +102,77 @@ def _state(files: Iterable[Path]) -> list[tuple[int, ...] | None]:
         except OSError:
             states.append(None)
         else:
-            states.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+            states.append((status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns))
     return states
 
 
+async def happened(event: asyncio.Event, *, within: float | None) -> bool:
+    """Whether it did within so many seconds, or ever; then it may happen again."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await event.wait()
+            event.clear()
+            return True
+    return False
+
+
 class CertificateRenewal:
-    """Renews what certificate files are used for when they change; a bad pair raises an alarm."""
+    """Renews what certificate files are used for when they change; those that cannot be used raise an alarm, once, and
+    are tried again, for what is wrong may be a clock, or lie elsewhere.
+    """
 
-    def __init__(self, renew: Callable[[], bool], **whose: str) -> None:
-        """`renew` reads the files; True: they had changed. It raises CertificateError. `whose`: for the log."""
+    def __init__(self, renew: Callable[[], Awaitable[bool]], **whose: str) -> None:
+        """`renew` reads the files and has them used; True: they had changed. It raises CertificateError. `whose`: for
+        the log.
+        """
         self.failed = False  # the files are bad, and the old certificate is in use
-        self._read_again = renew
+        self._renew = renew
         self._whose = whose
-        self._again: asyncio.TimerHandle | None = None
+        self._look = asyncio.Event()
 
-    def files_changed(self) -> None:
-        """Read again; if the pair is bad, once more after PATIENCE before the alarm."""
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        if self._renew() is not None:
-            self._again = asyncio.get_running_loop().call_later(PATIENCE, self._last_try)
+    def look_again(self) -> None:
+        """Whether the files have changed or not."""
+        self._look.set()
 
-    def _last_try(self) -> None:
-        self._again = None
-        error = self._renew()
-        if error is not None and not self.failed:
-            self.failed = True
-            log.error(
-                "certificate_refused",
-                **self._whose,
-                problem=error.message,
-                hint=error.hint,
-                kept="the old one",
-            )
-
-    def _renew(self) -> CertificateError | None:
+    async def follow(self, files: Iterable[Path]) -> None:
+        """Runs until cancelled."""
+        trying = lasting(self._keep_trying())
         try:
-            renewed = self._read_again()
-        except CertificateError as error:
+            await watch(files, self.look_again)
+        finally:
+            trying.cancel()
+
+    async def _keep_trying(self) -> None:
+        """If the pair is bad, once more after PATIENCE before the alarm."""
+        pause: float | None = None
+        while True:
+            is_news = await happened(self._look, within=pause)
+            error = await self._try()
+            if error is None:
+                pause = None
+            elif is_news:
+                pause = PATIENCE
+            else:
+                self._raise_alarm(error)
+                pause = TRY_AGAIN
+
+    async def _try(self) -> Exception | None:
+        try:
+            renewed = await self._renew()
+        except Exception as error:  # a defect, too, must not end the trying
             return error
-        self.failed = False
-        if renewed:
+        refused, self.failed = self.failed, False
+        if renewed or refused:
             log.info("certificate_renewed", **self._whose)
         return None
+
+    def _raise_alarm(self, error: Exception) -> None:
+        if self.failed:
+            return
+        self.failed = True
+        problem, hint = f"internal error: {type(error).__name__}", None
+        if isinstance(error, CertificateError):
+            problem, hint = error.message, error.hint
+        else:
+            log.error("unexpected_error", exc_info=error)
+        log.error("certificate_refused", **self._whose, problem=problem, hint=hint, kept="the old one")

@@ -6,14 +6,19 @@ Rules
 - A foreign origin is told nothing: 403 without CORS headers, before anything is looked at or dialled.
 """
 
+import logging
 import re
 from typing import Protocol
+
+import structlog
 
 from gateway.ends import CallHead
 from gateway.policy.cors import VARY, CorsPolicy
 from gateway.protocol import content_type
 from gateway.protocol.metadata import Header, Headers
-from gateway.request import Answer, Pages, RequestHead
+from gateway.request import Answer, Pages, RequestHead, shown
+
+log = structlog.get_logger("gateway.front")
 
 METHOD_PATH = re.compile(rb"/[A-Za-z0-9_.\-~]+/[A-Za-z0-9_.\-~]+")
 DOT_SEGMENT = re.compile(rb"/\.{1,2}(?:/|$)")
@@ -22,6 +27,7 @@ ONCE = (b"origin", b"host", b"content-type", b"content-encoding")  # they decide
 LISTS = (b"accept", b"grpc-timeout")  # a list is one value (RFC 9110, section 5.3)
 PLAIN_TEXT: Header = (b"content-type", b"text/plain; charset=utf-8")
 NO_STORE: Header = (b"cache-control", b"no-store")
+NOT_FOUND = "not found: a call is a POST to /package.Service/Method"
 NATIVE_OVER_HTTP1 = "native gRPC (application/grpc) needs HTTP/2, for its trailers; gRPC-Web is application/grpc-web"
 WEB_ONLY = "the content type is not application/grpc-web or application/grpc-web-text"
 NATIVE_OR_WEB = "the content type is not application/grpc-web, application/grpc-web-text or application/grpc"
@@ -58,7 +64,7 @@ class Reception:
             return _refuse(400, "the request has more than one origin", "repeated_header", VARY)
         origin = fields.get(b"origin")
         if head.method == "OPTIONS" and origin is not None and b"access-control-request-method" in fields:
-            return self._preflight(origin)
+            return self._preflight(origin, fields.get(b"access-control-request-headers", b""))
         if head.method in ("GET", "HEAD") and self._pages is not None and (page := self._pages(head)) is not None:
             return page
         if not self._cors.allows(origin):
@@ -68,9 +74,11 @@ class Reception:
             found.headers += self._cors.reply_headers(origin, [])
         return found
 
-    def _preflight(self, origin: bytes) -> Answer:
+    def _preflight(self, origin: bytes, requested: bytes) -> Answer:
         if not self._cors.allows(origin):
             return _foreign("preflight_foreign")
+        if log.is_enabled_for(logging.DEBUG) and (refused := self._cors.refused_headers(requested)):
+            log.debug("preflight_header", origin=shown(origin), headers=shown(b", ".join(refused)))
         return Answer(204, self._cors.preflight_headers(origin))
 
     def _call(self, head: RequestHead, fields: dict[bytes, bytes], origin: bytes | None) -> CallHead | Answer:
@@ -79,7 +87,7 @@ class Reception:
             path, mark, _ = target.partition(b"?")
             if (mark or b"#" in target) and METHOD_PATH.fullmatch(path.partition(b"#")[0]):
                 return _refuse(400, "a gRPC method path takes no query", "query")
-            return _refuse(404, "not found", "path")
+            return _refuse(404, NOT_FOUND, "path")
         if head.method != "POST":
             return _refuse(405, "gRPC-Web calls are POST requests", "method", (b"allow", b"POST, OPTIONS"))
         raw_type = fields.get(b"content-type")

@@ -1,9 +1,16 @@
 """A change of the configuration, and calls that run meanwhile."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
+import yaml
+
+from gateway.configuration_file import ConfigurationFile
 from gateway.demo.pb import demo_pb2
+from gateway.settings import load
 from tests.support.frames import message
 from tests.support.gateway import RunningGateway, eventually
 
@@ -17,6 +24,18 @@ def elsewhere(configuration: dict[str, Any]) -> None:
 
 def count(number: int, interval_ms: int) -> bytes:
     return message(demo_pb2.CountRequest(count=number, interval_ms=interval_ms))
+
+
+@asynccontextmanager
+async def following(gateway: RunningGateway) -> AsyncIterator[ConfigurationFile]:
+    """The gateway follows its file."""
+    path = gateway.world.config_path
+    path.write_text(yaml.safe_dump(gateway.configuration))
+    file = ConfigurationFile(path, partial(load, path), gateway.gateway, lambda: None)
+    try:
+        yield file
+    finally:
+        await file.close()
 
 
 class Load:

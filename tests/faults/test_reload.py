@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway import app, generation
+from gateway import generation, listeners
 from gateway.upstream.h2 import H2Upstream
 from tests.faults.conftest import Figures
 from tests.faults.reloading import ELSEWHERE, Load, count, elsewhere
@@ -152,7 +152,7 @@ async def test_an_address_stays_and_the_rest_changes() -> None:
 
 # Where certificates are read for a reload: when they are judged, and once more for what they are used for.
 READERS = {
-    "listener": (app, "server_tls", "listeners[1].tls.certificate"),
+    "listener": (listeners, "server_tls", "listeners[1].tls.certificate"),
     "upstream": (generation, "make_upstream", "upstreams.demo.tls.certificate"),
 }
 

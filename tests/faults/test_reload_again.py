@@ -1,30 +1,12 @@
 """A configuration that is refused for what lies elsewhere, which may come later without any change of the file."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-
 import pytest
 import yaml
 from structlog.testing import capture_logs
 
 from gateway import configuration_file
-from gateway.configuration_file import ConfigurationFile
-from gateway.settings import load
-from tests.faults.reloading import ELSEWHERE, elsewhere
-from tests.support.gateway import RunningGateway, eventually, running
-
-
-@asynccontextmanager
-async def following(gateway: RunningGateway) -> AsyncIterator[ConfigurationFile]:
-    """The gateway follows its file."""
-    path = gateway.world.config_path
-    path.write_text(yaml.safe_dump(gateway.configuration))
-    file = ConfigurationFile(path, partial(load, path), gateway.gateway, lambda: None)
-    try:
-        yield file
-    finally:
-        await file.close()
+from tests.faults.reloading import ELSEWHERE, elsewhere, following
+from tests.support.gateway import eventually, running
 
 
 async def test_it_is_tried_again_and_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from gateway.policy.keys import KeySet
+from gateway.upstream.h2 import H2Upstream
 from tests.support.gateway import RunningGateway, eventually, running
 from tests.support.key_server import KeyServer, key_server
+from tests.support.tokens import jwk, jwks, rsa_key
 
 KEYS = "/keys"
 DOWN = "http://127.0.0.1:1/"
@@ -113,6 +116,49 @@ async def test_who_is_late_may_move_and_be_late_there() -> None:
         assert (await gateway.echo()).code == 0
 
 
+async def test_keys_of_a_configuration_that_is_not_used_are_not_told_of() -> None:
+    """Neither where it is built and refused, nor where its text is and all that is wrong with it is gathered."""
+    async with key_server() as server, running() as gateway:
+        address = publish(server, gateway)
+        file = gateway.world.config_path.with_name("keys.json")
+        file.write_text(json.dumps(gateway.world.issuer.public_jwks()))
+        issuers = gateway.configuration["auth"]["issuers"]
+        first = issuers[0] | {"jwks": address}
+        late = LATE | {"issuer": DOWN + "new"}
+
+        def refuse_what_is_built(configuration: dict[str, Any]) -> None:
+            configuration["auth"]["issuers"] = [first, late]
+
+        def refuse_the_text(configuration: dict[str, Any]) -> None:
+            configuration["auth"]["issuers"] = [issuers[0] | {"jwks": str(file)}]
+            configuration["listeners"] = []
+
+        def same_keys(configuration: dict[str, Any]) -> None:
+            configuration["auth"]["issuers"] = [first]
+
+        with capture_logs() as events:
+            assert not await gateway.reconfigure(refuse_what_is_built)
+            assert server.requests[KEYS] == 1
+            assert not await gateway.reconfigure(refuse_the_text)
+            assert await gateway.reconfigure(same_keys)
+        assert [event["event"] for event in events if event["event"].startswith("jwks_")] == []
+        assert (await gateway.echo()).code == 0
+
+
+async def test_the_first_keys_and_other_ones_are_told_of() -> None:
+    with capture_logs() as events:
+        async with key_server() as server, running() as gateway:
+            server.pages[KEYS] = jwks(jwk(rsa_key("a"), "other"))
+
+            def elsewhere(configuration: dict[str, Any]) -> None:
+                configuration["auth"]["issuers"][0]["jwks"] = server.url + KEYS
+
+            assert await gateway.reconfigure(elsewhere)
+    told = [event["kids"] for event in events if event["event"] == "jwks_changed"]
+    assert len(told) == 2
+    assert told[1] == ["other"]
+
+
 async def test_keys_from_elsewhere_follow_and_the_old_set_is_closed() -> None:
     async with key_server() as server, with_one_that_is_late() as gateway:
         keys, address = key_set(gateway), publish(server, gateway)
@@ -127,3 +173,21 @@ async def test_keys_from_elsewhere_follow_and_the_old_set_is_closed() -> None:
         assert (await gateway.echo()).code == 0
         assert server.requests[KEYS] == 1
     assert refreshing() == 0
+
+
+async def test_who_is_refused_for_keys_has_connected_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as gateway:
+
+        def change(configuration: dict[str, Any]) -> None:
+            configuration["auth"]["issuers"].append(LATE)
+            configuration["upstreams"]["more"] = {
+                "services": ["more.v1.More"],
+                "targets": ["127.0.0.1:1"],
+                "plaintext": True,
+                "allow_insecure_tokens": True,
+            }
+
+        connecting: list[str] = []
+        monkeypatch.setattr(H2Upstream, "start", lambda upstream: connecting.append(upstream.name))
+        assert any("auth.issuers[1].jwks" in problem for problem in await refused(gateway, change))
+        assert connecting == []

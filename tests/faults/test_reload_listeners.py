@@ -1,6 +1,7 @@
 """Listeners that change while calls run: their certificates, whom they admit, what they speak."""
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ from structlog.testing import capture_logs
 
 from gateway import reload
 from gateway.demo.pki import Pki
+from gateway.front.listener import Bound, Service
+from gateway.listeners import KeptListener
 from tests.faults.conftest import Figures
-from tests.faults.reloading import Load, count
+from tests.faults.reloading import ELSEWHERE, Load, count, elsewhere, following
 from tests.faults.streams import ECHO
 from tests.support import http2
 from tests.support.gateway import DEMO, RunningGateway, eventually, running
@@ -52,6 +55,13 @@ def files(gateway: RunningGateway) -> tuple[Path, Path]:
     return tls.certificate, tls.private_key
 
 
+def renew(gateway: RunningGateway) -> None:
+    certificate, key = files(gateway)
+    renewed = gateway.world.pki.issue("renewed", "localhost")
+    certificate.write_bytes(renewed.certificate.read_bytes())
+    key.write_bytes(renewed.private_key.read_bytes())
+
+
 async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost(figures: Figures) -> None:
     async with running() as gateway, Load(gateway) as load:
         before, (port, trust) = await serial(gateway), gateway.door(tls=True)
@@ -61,10 +71,7 @@ async def test_a_renewed_listener_certificate_is_shown_and_no_connection_is_lost
             answer = await http1.head()
             stream = await http2_client.request(http2.head(DEMO + "Count", *fields), count(60, 50))
             await stream.received(1)
-            certificate, key = files(gateway)
-            renewed = gateway.world.pki.issue("renewed", "localhost")
-            certificate.write_bytes(renewed.certificate.read_bytes())
-            key.write_bytes(renewed.private_key.read_bytes())
+            renew(gateway)
             async with asyncio.timeout(10):
                 while await serial(gateway) == before:
                     await asyncio.sleep(0.05)
@@ -119,11 +126,12 @@ async def test_who_could_not_come_in_now_may_finish_and_has_to_go() -> None:
         await assert_all_go(gateway, requires, tls=True)
 
 
-async def test_who_came_in_plaintext_has_to_go_when_there_is_tls() -> None:
-    def with_tls(configuration: dict[str, Any]) -> None:
-        first, second = configuration["listeners"]
-        first["tls"] = second["tls"]
+def with_tls(configuration: dict[str, Any]) -> None:
+    first, second = configuration["listeners"]
+    first["tls"] = second["tls"]
 
+
+async def test_who_came_in_plaintext_has_to_go_when_there_is_tls() -> None:
     async with running() as gateway:
         port, trust = gateway.door(tls=True)
         async with connect(port, context=trust) as elsewhere:
@@ -133,15 +141,103 @@ async def test_who_came_in_plaintext_has_to_go_when_there_is_tls() -> None:
             assert (await elsewhere.ask(echo)).code == 0
 
 
+async def test_who_came_in_plaintext_and_has_said_nothing_has_to_go_too() -> None:
+    """What was on its way is answered, and is the last; whoever waits on is not heard any more."""
+    async with running() as gateway, connect(gateway.port) as silent, connect(gateway.port) as speaking:
+        await eventually(lambda: gateway.gateway.census.connections >= 2)
+        assert await gateway.reconfigure(with_tls)
+        answer = await speaking.ask(request(DEMO + "Echo", gateway.fields(), ECHO))
+        assert (answer.code, answer.value("connection")) == (0, "close")
+        assert await speaking.rest() == b""
+        assert await silent.rest(2) == b""
+
+
+class Descriptors:
+    """Of the process; while they are used up, some listeners cannot be prepared."""
+
+    def __init__(self) -> None:
+        self.used_up_for: list[KeptListener] = []
+
+
+@pytest.fixture
+def descriptors(monkeypatch: pytest.MonkeyPatch) -> Descriptors:
+    found = Descriptors()
+    original = Bound.prepare
+
+    async def prepare(bound: Bound, *arguments: Any) -> Service:
+        if any(listener._bound is bound for listener in found.used_up_for):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await original(bound, *arguments)
+
+    monkeypatch.setattr(Bound, "prepare", prepare)
+    return found
+
+
+async def test_of_a_change_that_cannot_be_served_nothing_is_taken(descriptors: Descriptors) -> None:
+    def change(configuration: dict[str, Any]) -> None:
+        with_tls(configuration)
+        elsewhere(configuration)
+
+    async with running() as gateway:
+        before = gateway.gateway.settings
+        descriptors.used_up_for = [gateway.gateway.listeners[1]]
+        gateway.configuration["listeners"][1]["http2"] = False
+        with capture_logs() as events:
+            assert not await gateway.reconfigure(change)
+        assert gateway.gateway.settings is before
+        assert [event["event"] for event in events] == ["configuration_refused"]
+        assert "listeners[1].bind: cannot listen" in str(events)
+        assert (await gateway.echo()).code == 0  # in plaintext
+        assert (await gateway.echo(headers=gateway.headers(origin=ELSEWHERE))).http == 403
+        descriptors.used_up_for = []
+        assert await gateway.reconfigure(change)
+        assert gateway.gateway.urls[0].startswith("https://")
+
+
+@pytest.mark.parametrize("cause", ["time", "SIGHUP"])
+async def test_a_renewed_certificate_that_cannot_be_shown_is_alarmed_and_tried_again(
+    cause: str, descriptors: Descriptors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "PATIENCE", 0.1)
+    monkeypatch.setattr(reload, "TRY_AGAIN", 0.1 if cause == "time" else 3600.0)
+    async with running() as gateway, following(gateway) as file:
+        before, expiry = await serial(gateway), await metric(gateway, "expiry_timestamp_seconds")
+        descriptors.used_up_for = [gateway.gateway.listeners[1]]
+        with capture_logs() as events:
+            renew(gateway)
+            await eventually(lambda: any(event["event"] == "certificate_refused" for event in events))
+            assert "it cannot be shown: Too many open files" in str(events)
+            assert await metric(gateway, "refused") == 1
+            assert await metric(gateway, "expiry_timestamp_seconds") == expiry
+            assert await serial(gateway) == before
+            descriptors.used_up_for = []
+            if cause == "SIGHUP":
+                file.read_again()
+            await eventually(lambda: any(event["event"] == "certificate_renewed" for event in events))
+        told = [event["event"] for event in events if event["event"].startswith("certificate_")]
+        assert told == ["certificate_refused", "certificate_renewed"]
+        assert await metric(gateway, "refused") == 0
+        assert await metric(gateway, "expiry_timestamp_seconds") >= expiry
+        assert await serial(gateway) != before
+
+
+async def metric(gateway: RunningGateway, name: str) -> float:
+    return (await gateway.metrics())[f'gateway_listener_certificate_{name}{{listener="listeners[1]"}}']
+
+
 async def test_a_bad_listener_certificate_is_alarmed_and_the_old_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload, "PATIENCE", 0.1)
     async with running() as gateway:
-        before = await serial(gateway)
+        before, certificate = await serial(gateway), files(gateway)[0]
+        good = certificate.read_bytes()
         with capture_logs() as events:
-            files(gateway)[0].write_text("-----BEGIN NONSENSE-----\n")
+            certificate.write_text("-----BEGIN NONSENSE-----\n")
             await eventually(lambda: any(event["event"] == "certificate_refused" for event in events), 10)
-        assert await serial(gateway) == before
-        assert (await gateway.metrics())['gateway_listener_certificate_refused{listener="listeners[1]"}'] == 1
+            assert await serial(gateway) == before
+            assert (await gateway.metrics())['gateway_listener_certificate_refused{listener="listeners[1]"}'] == 1
+            certificate.write_bytes(good)
+            await eventually(lambda: any(event["event"] == "certificate_renewed" for event in events), 10)
+        assert (await gateway.metrics())['gateway_listener_certificate_refused{listener="listeners[1]"}'] == 0
 
 
 async def test_http2_may_be_switched_off_at_the_same_address() -> None:

@@ -1,18 +1,29 @@
-"""How several workers start: what is wrong is said once, and who dies meanwhile is started again."""
+"""How several workers start: what is wrong is said once, who dies is started again, and an issuer may be late."""
 
 import asyncio
+import contextlib
+import json
 import os
 import signal
 import socket
 import struct
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from aiohttp import web
 
 from gateway.demo.world import DemoWorld
 from tests.faults.workers import SOON, Workers, serving
-from tests.support.serving import PROGRAM, site
+from tests.support.gateway import DEMO
+from tests.support.key_server import KeyServer, key_server
+from tests.support.serving import PROGRAM, Serving, Site, site
+
+KEYS = "/keys"
+HEALTH = "/grpc.health.v1.Health/Check"  # needs no token
 
 
 async def test_what_is_wrong_is_said_once() -> None:
@@ -88,3 +99,83 @@ async def test_modules_in_the_working_directory_are_not_the_gateways(tmp_path: P
         gateway = await place.begin(program=[sys.executable, "-P", "-m", "gateway"], cwd=tmp_path, workers=2)
         await gateway.started()
         assert len(gateway.workers()) == 2
+
+
+# -- issuers that are late -------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def keys_elsewhere() -> AsyncIterator[tuple[Site, KeyServer, dict[str, Any]]]:
+    """A server that has the keys, and the section `auth` that says so."""
+    async with site() as place, key_server() as server:
+        auth = yaml.safe_load(place.world.config_path.read_text())["auth"]
+        auth["issuers"][0]["jwks"] = server.url + KEYS
+        server.pages[KEYS] = json.dumps(place.world.issuer.public_jwks()).encode()
+        yield place, server, auth
+
+
+async def trailers(place: Site, gateway: Serving, path: str) -> str:
+    """Of a call with an empty message and a good token."""
+    async with place.session.post(gateway.url + path, data=bytes(5), headers=place.fields()) as reply:
+        return (await reply.read()).decode(errors="replace")
+
+
+async def all_answered(workers: Workers) -> None:
+    async with asyncio.timeout(SOON):
+        while not all(await workers.calls(20)):
+            await asyncio.sleep(0.05)
+
+
+async def test_workers_start_before_their_issuer_as_a_single_one_does() -> None:
+    async with keys_elsewhere() as (place, server, auth):
+        await server.stop()
+        gateway = await place.serve(workers=2, auth=auth)
+        assert not await gateway.is_ready()
+        for path, status in ((f"{DEMO}Echo", 16), (HEALTH, 0)) * 10:
+            assert f"grpc-status:{status}" in await trailers(place, gateway, path)
+        assert (await gateway.metrics())["gateway_workers_ready"] == 2
+        await server.start()
+        await all_answered(Workers(gateway, place.fields()))
+        assert await gateway.is_ready()
+        assert not gateway.named("worker_ended")
+
+
+async def test_each_issuer_is_judged_for_itself() -> None:
+    """One that is late for all keeps nobody from starting; one that is down, but known to the others, does."""
+    async with keys_elsewhere() as (place, server, auth):
+        dead = auth["issuers"][0] | {"issuer": "http://127.0.0.1:1", "jwks": "http://127.0.0.1:1/keys"}
+        gateway = await place.serve(workers=2, auth=auth | {"issuers": [dead, *auth["issuers"]]})
+        workers = Workers(gateway, place.fields())
+        assert all(await workers.calls(20))
+        os.kill(gateway.workers()[0], signal.SIGKILL)
+        await gateway.event("worker_ended")
+        await gateway.all_ready()
+        assert all(await workers.calls(20))
+        await server.stop()
+        os.kill(gateway.workers()[0], signal.SIGKILL)
+        cause = (await gateway.event("worker_ended", 3))["cause"]
+        assert "auth.issuers[1].jwks: no keys came" in cause
+        assert "auth.issuers[0]" not in cause
+        assert all(await workers.calls(20))
+        await server.start()
+        await gateway.all_ready()
+        assert all(await workers.calls(20))
+
+
+async def test_an_issuer_that_answers_only_the_first_worker_does_not_end_it() -> None:
+    async with keys_elsewhere() as (place, server, auth):
+        keys = server.pages[KEYS]
+        assert isinstance(keys, bytes)
+
+        async def once(_request: web.Request) -> web.Response:
+            return web.Response(body=keys) if server.requests[KEYS] == 1 else web.Response(status=503)
+
+        server.pages[KEYS] = once
+        gateway = await place.serve(workers=2, auth=auth)
+        assert "auth.issuers[0].jwks: no keys came" in (await gateway.event("worker_ended"))["cause"]
+        workers = Workers(gateway, place.fields())
+        assert all(await workers.calls(20))
+        assert await gateway.is_ready()
+        server.pages[KEYS] = keys
+        await gateway.all_ready()
+        assert all(await workers.calls(20))

@@ -1,14 +1,17 @@
 """A pair that a listener shows: judged, and the one that was judged."""
 
 import asyncio
+import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from gateway import listeners
-from gateway.front.listener import Protocols, bind, tls_context
-from gateway.listeners import KeptListener, ServerTls
+from gateway.errors import StartError
+from gateway.front.listener import Bound, Protocols, Service, bind, tls_context
+from gateway.listeners import KeptListener, ServerTls, prepare
 from gateway.settings import Address, Listener, ListenerTls
 from gateway.upstream.tls import CertificateError
 
@@ -46,6 +49,54 @@ def test_a_renewed_certificate_that_no_browser_takes_is_not_used(tls: ListenerTl
     pair.private_key_and_cert_chain_pem.write_to_path(str(tls.certificate))
     with pytest.raises(CertificateError, match="names no host as SAN"):
         ServerTls(tls, http2=True)
+
+
+def spoken(_settings: Listener) -> Protocols:
+    return asyncio.Protocol
+
+
+async def test_a_listener_is_what_it_was_until_it_is_served_anew(
+    tls: ListenerTls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = Address("127.0.0.1", 0)
+    listener = KeptListener("test", bind(address), spoken, lambda _which: None)
+    plaintext, secure = Listener(bind=address), Listener(bind=address, tls=tls)
+    await listener.serve(plaintext, None)
+    with monkeypatch.context() as short:
+        short.setattr(Bound, "prepare", used_up)
+        with pytest.raises(OSError, match="Too many open files"):
+            await listener.serve(secure, ServerTls(tls, http2=True))
+    prepared = await listener.prepare(secure, ServerTls(tls, http2=True))
+    assert prepared is not None
+    assert (listener.tls, listener.url[:7]) == (None, "http://")
+    await listener.use(prepared)
+    assert (listener.tls, listener.url[:8]) == (prepared.tls, "https://")
+    listener.close()
+
+
+async def used_up(*_arguments: object) -> Service:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+async def test_of_several_listeners_all_are_prepared_or_none(tls: ListenerTls, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = Address("127.0.0.1", 0)
+    kept = [KeptListener(f"listeners[{index}]", bind(address), spoken, lambda _which: None) for index in range(2)]
+    sections = [Listener(bind=address, tls=tls)] * 2
+    original, services = Bound.prepare, []
+
+    async def once(*arguments: Any) -> Service:
+        if services:
+            return await used_up()
+        services.append(await original(*arguments))
+        return services[0]
+
+    monkeypatch.setattr(Bound, "prepare", once)
+    with pytest.raises(StartError, match=r"listeners\[1\].bind: cannot listen on 127.0.0.1:0: Too many open files"):
+        await prepare(kept, sections)
+    assert [server.sockets for server in services[0].servers] == [[]]  # closed
+    assert [listener.tls for listener in kept] == [None, None]
+    for listener in kept:
+        listener.close()
 
 
 async def test_what_serves_is_made_anew_only_for_another_certificate_or_other_settings(tls: ListenerTls) -> None:

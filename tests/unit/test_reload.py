@@ -1,4 +1,4 @@
-"""The watch over files, through whatever links lead to them."""
+"""The watch over files, through whatever links lead to them; renewed certificates, good and bad."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import reload
-from gateway.reload import watch
+from gateway.reload import CertificateRenewal, watch
+from gateway.upstream.tls import CertificateError
+from tests.support.gateway import eventually
 
 GONE = "(no such file)"
 
@@ -212,3 +214,118 @@ async def test_who_fails_once_is_told_again(tmp_path: Path) -> None:
         assert await settled(told) == "2"
     assert {entry["event"] for entry in logs} == {"unexpected_error"}
     task.cancel()
+
+
+# -- certificates ----------------------------------------------------------------------------------------------------
+
+
+class Files:
+    """What the files of one certificate hold."""
+
+    def __init__(self) -> None:
+        self.content = self.in_use = "first"
+        self.reads = 0
+
+    async def renew(self) -> bool:
+        self.reads += 1
+        if self.content == "defect":
+            raise ValueError("nobody has thought of this")
+        if self.content == "bad":
+            raise CertificateError("certificate", "it is bad", "make another")
+        changed, self.in_use = self.content != self.in_use, self.content
+        return changed
+
+    async def read(self) -> None:
+        """Once more."""
+        seen = self.reads
+        await eventually(lambda: self.reads > seen)
+
+
+@contextlib.asynccontextmanager
+async def renewing(files: Files, *paths: Path) -> AsyncIterator[CertificateRenewal]:
+    renewal = CertificateRenewal(files.renew, listener="listeners[0]")
+    task = asyncio.create_task(renewal.follow(paths))
+    await files.read()
+    yield renewal
+    assert not task.done()
+    task.cancel()
+
+
+@pytest.mark.parametrize("content", ["first", "second"])
+async def test_the_end_of_a_refusal_is_told(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the files hold again what is in use."""
+    monkeypatch.setattr(reload, "PATIENCE", 0.01)
+    files = Files()
+    with capture_logs() as logs:
+        async with renewing(files) as renewal:
+            files.content = "bad"
+            renewal.look_again()
+            await eventually(lambda: renewal.failed)
+            files.content = content
+            for _ in range(2):
+                renewal.look_again()
+                await files.read()
+    assert not renewal.failed
+    told = [(entry["event"], entry["listener"]) for entry in logs]
+    assert told == [("certificate_refused", "listeners[0]"), ("certificate_renewed", "listeners[0]")]
+
+
+async def test_what_was_half_written_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "PATIENCE", 3600.0)
+    files = Files()
+    with capture_logs() as logs:
+        async with renewing(files) as renewal:
+            for content in ("bad", "first"):
+                files.content = content
+                renewal.look_again()
+                await files.read()
+    assert logs == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("bad", ["certificate_refused"]), ("defect", ["unexpected_error", "certificate_refused"])]
+)
+async def test_what_is_refused_is_told_once_and_tried_until_it_can_be_used(
+    content: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing happens to the files: a clock was wrong, or descriptors were short."""
+    monkeypatch.setattr(reload, "PATIENCE", 0.01)
+    monkeypatch.setattr(reload, "TRY_AGAIN", 0.01)
+    files = Files()
+    with capture_logs() as logs:
+        async with renewing(files) as renewal:
+            files.content = content
+            renewal.look_again()
+            await eventually(lambda: files.reads > 5)
+            assert [entry["event"] for entry in logs] == told
+            files.content = "second"
+            await eventually(lambda: files.in_use == "second")
+            seen = files.reads
+            await asyncio.sleep(0.05)
+            assert files.reads == seen
+    assert [entry["event"] for entry in logs] == [*told, "certificate_renewed"]
+
+
+async def test_who_does_not_follow_any_more_does_not_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "PATIENCE", 0.01)
+    monkeypatch.setattr(reload, "TRY_AGAIN", 0.01)
+    files = Files()
+    files.content = "bad"
+    with capture_logs():
+        async with renewing(files) as renewal:
+            await eventually(lambda: renewal.failed)
+    await asyncio.sleep(0)
+    seen = files.reads
+    await asyncio.sleep(0.05)
+    assert files.reads == seen
+
+
+async def test_a_file_that_can_be_read_by_now_is_looked_at(tmp_path: Path) -> None:
+    """Who writes it may give it to its reader later: that changes neither what it holds nor when it was written."""
+    path, files = tmp_path / "key.pem", Files()
+    path.write_text("a key")
+    async with renewing(files, path):
+        seen = files.reads
+        await asyncio.sleep(0.5)  # for what happened before
+        path.chmod(0o640)
+        await eventually(lambda: files.reads > seen)

@@ -1,19 +1,25 @@
 """Sockets that stay while what serves them changes, and the TLS that is met there."""
 
 import asyncio
+import contextlib
+import errno
+import os
 import socket
 import ssl
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 import trustme
 from structlog.testing import capture_logs
 
 from gateway.errors import StartError
-from gateway.front.listener import Bound, bind, naming, tls_context
+from gateway.front import listener
+from gateway.front.listener import Bound, Protocols, bind, naming, tls_context
+from gateway.seldom import EVERY, Seldom
 from gateway.settings import Address, ListenerTls
 from tests.support.gateway import eventually
+from tests.support.memory import MemoryTransport
 
 
 class Speaker(asyncio.Protocol):
@@ -34,6 +40,10 @@ def tls(tmp_path: Path) -> ListenerTls:
     return ListenerTls(certificate=tmp_path / "pair.pem", private_key=tmp_path / "pair.pem")
 
 
+async def serve(bound: Bound, protocols: Protocols, context: ssl.SSLContext | None) -> None:
+    await bound.serve(await bound.prepare(protocols, context))
+
+
 def port_of(bound: Bound) -> int:
     return int(bound.url.rpartition(":")[2])
 
@@ -50,19 +60,79 @@ async def hear(**where: Any) -> bytes:
 async def test_who_connects_between_two_servers_is_served_by_the_second() -> None:
     """The queue of connections is the socket's, which stays."""
     bound = Bound(bind(Address("127.0.0.1", 0)))
-    await bound.serve(lambda: Speaker(b"first"), None)
+    await serve(bound, lambda: Speaker(b"first"), None)
     there = {"host": "127.0.0.1", "port": port_of(bound)}
     assert await hear(**there) == b"first"
     waiting = socket.create_connection(("127.0.0.1", port_of(bound)))  # accepted by nobody: the loop stands
-    await bound.serve(lambda: Speaker(b"second"), None)
+    await serve(bound, lambda: Speaker(b"second"), None)
     assert await hear(sock=waiting) in (b"first", b"second")
     assert await hear(**there) == b"second"
     bound.close()
 
 
+class Socket(socket.socket):
+    """Of a process whose descriptors may be used up."""
+
+    used_up = False
+
+    def dup(self) -> Self:
+        if self.used_up:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().dup()
+
+
+async def test_what_cannot_be_prepared_leaves_nothing_and_what_serves_serves() -> None:
+    last = Socket()
+    last.bind(("127.0.0.2", 0))
+    bound = Bound([*bind(Address("127.0.0.1", 0)), last])
+    await serve(bound, lambda: Speaker(b"first"), None)
+    last.used_up = True
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="Too many open files"):
+        await bound.prepare(lambda: Speaker(b"second"), None)
+    with pytest.raises(TypeError):
+        await bound.prepare(lambda: Speaker(b"second"), cast(ssl.SSLContext, "none of OpenSSL's"))
+    await eventually(lambda: len(os.listdir("/proc/self/fd")) == descriptors)
+    assert await hear(host="127.0.0.1", port=port_of(bound)) == b"first"
+    bound.close()
+
+
+async def test_what_is_prepared_accepts_nothing_yet(tls: ListenerTls) -> None:
+    bound = Bound(bind(Address("127.0.0.1", 0)))
+    await serve(bound, lambda: Speaker(b"first"), None)
+    there = {"host": "127.0.0.1", "port": port_of(bound)}
+    service = await bound.prepare(lambda: Speaker(b"second"), tls_context(tls, http2=True))
+    for _ in range(10):
+        assert await hear(**there) == b"first"
+    assert bound.url.startswith("http://")
+    service.close()
+    assert await hear(**there) == b"first"
+    bound.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "reached", "is_here"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("0.0.0.0", "127.0.0.2", True),
+        ("0.0.0.0", "::1", False),
+        ("::", "::1", True),
+        ("::", "127.0.0.1", False),
+    ],
+)
+def test_whose_connection_it_is_an_address_tells_with_its_port(host: str, reached: str, is_here: bool) -> None:
+    bound = Bound(bind(Address(host, 0)))
+    here: tuple[object, ...] = (reached, port_of(bound), *((0, 0) if ":" in reached else ()))
+    assert bound.took_in_plaintext(MemoryTransport(sockname=here)) == is_here
+    assert not bound.took_in_plaintext(MemoryTransport(sockname=(reached, port_of(bound) + 1)))
+    assert not bound.took_in_plaintext(MemoryTransport(sockname=here, sslcontext=object()))
+    bound.close()
+
+
 async def test_closed_is_closed() -> None:
     bound = Bound(bind(Address("127.0.0.1", 0)))
-    await bound.serve(lambda: Speaker(b"x"), None)
+    await serve(bound, lambda: Speaker(b"x"), None)
     url, port = bound.url, port_of(bound)
     bound.close()
     await asyncio.sleep(0)
@@ -106,18 +176,43 @@ def distrust(port: int) -> None:
         context.wrap_socket(plain, server_hostname="localhost")
 
 
+async def speak_plainly(port: int) -> None:
+    """Until the listener hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_a_handshake_that_fails_is_told(tls: ListenerTls) -> None:
-    bound = Bound(bind(Address("127.0.0.1", 0)))
-    await bound.serve(lambda: Speaker(b"x"), tls_context(tls, http2=True))
-    assert bound.url.startswith("https://")
-    with capture_logs() as events:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(bound))
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
+    with contextlib.closing(Bound(bind(Address("127.0.0.1", 0)))) as bound, capture_logs() as events:
+        await serve(bound, lambda: Speaker(b"x"), tls_context(tls, http2=True))
+        assert bound.url.startswith("https://")
+        await speak_plainly(port_of(bound))
         with pytest.raises(ssl.SSLCertVerificationError):
             await asyncio.to_thread(distrust, port_of(bound))
         await eventually(lambda: len(events) == 2)
     assert [event["problem"] for event in events] == ["HTTP_REQUEST", "TLSV1_ALERT_UNKNOWN_CA"]
-    bound.close()
+
+
+async def test_a_flood_of_handshakes_that_fail_does_not_fill_the_log(
+    tls: ListenerTls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(listener, "Seldom", lambda: Seldom(lambda: now[0]))
+    with contextlib.closing(Bound(bind(Address("127.0.0.1", 0)))) as bound, capture_logs() as events:
+        await serve(bound, lambda: Speaker(b"x"), tls_context(tls, http2=True))
+        for _ in range(5):
+            await speak_plainly(port_of(bound))
+        with pytest.raises(ssl.SSLCertVerificationError):  # for another reason: told all the same
+            await asyncio.to_thread(distrust, port_of(bound))
+        await eventually(lambda: len(events) == 2)
+        now[0] += EVERY
+        await speak_plainly(port_of(bound))
+        await eventually(lambda: len(events) == 3)
+    assert [(event["problem"], event["failures"]) for event in events] == [
+        ("HTTP_REQUEST", 1),
+        ("TLSV1_ALERT_UNKNOWN_CA", 1),
+        ("HTTP_REQUEST", 5),
+    ]

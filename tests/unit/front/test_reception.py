@@ -1,6 +1,10 @@
 """What requests are, before anybody reads their bodies."""
 
+import logging
+
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from gateway.ends import CallHead
 from gateway.front.reception import Reception
@@ -103,6 +107,51 @@ def test_a_preflight_varies_by_what_it_asks() -> None:
     answer, reasons = receive("OPTIONS", ECHO, [ORIGIN, PREFLIGHT])
     assert (answer.status, reasons) == (204, [])
     assert values(answer, b"vary") == [b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"]
+
+
+def asking_for(*names: bytes) -> Headers:
+    """Of a preflight."""
+    return [ORIGIN, PREFLIGHT, (b"access-control-request-headers", b",".join(names))]
+
+
+def test_a_preflight_for_other_headers_is_told() -> None:
+    with capture_logs() as events:
+        answer, _ = receive("OPTIONS", ECHO, asking_for(b"content-type", b"x-more\x9b", b"x-tenant"))
+        receive("OPTIONS", ECHO, asking_for(b"content-type", b"x-grpc-web"))
+        receive("OPTIONS", ECHO, [FOREIGN, *asking_for(b"x-more")[1:]])
+    assert answer.status == 204
+    (event,) = events
+    assert event == {
+        "event": "preflight_header",
+        "log_level": "debug",
+        "origin": "https://page.test",
+        "headers": r"x-more\x9b, x-tenant",
+    }
+
+
+def test_many_other_headers_are_told_in_part() -> None:
+    with capture_logs() as events:
+        receive("OPTIONS", ECHO, asking_for(*[b"x-%d" % number for number in range(1000)]))
+    assert len(events[0]["headers"]) == 200
+
+
+def test_headers_of_preflights_are_looked_at_for_debugging_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked_at(_policy: CorsPolicy, _requested: bytes) -> list[bytes]:
+        raise AssertionError("nobody wants to know")
+
+    monkeypatch.setattr(CorsPolicy, "refused_headers", looked_at)
+    before = structlog.get_config()["wrapper_class"]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        answer, _ = receive("OPTIONS", ECHO, asking_for(b"x-more"))
+    finally:
+        structlog.configure(wrapper_class=before)
+    assert answer.status == 204
+
+
+def test_what_is_no_path_of_a_method_is_told_what_one_is() -> None:
+    answer, _ = receive("GET", b"/", [])
+    assert (answer.status, answer.body) == (404, b"not found: a call is a POST to /package.Service/Method\n")
 
 
 def test_a_call_is_none_of_these() -> None:

@@ -20,6 +20,7 @@ class Front(asyncio.Protocol):
         self.census = census
         self.seen = b""
         self.transport: asyncio.BaseTransport | None = None
+        self.drained = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert not self.seen
@@ -29,6 +30,10 @@ class Front(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert self.transport is not None
         self.seen += data
+
+    def drain(self) -> None:
+        assert not self.seen  # so that the first request is known for the last
+        self.drained = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.census.disconnected()
@@ -68,10 +73,15 @@ def receive(transport: MemoryTransport, data: bytes) -> None:
 
 def front(transport: MemoryTransport) -> tuple[str, bytes]:
     """Where the connection is, and what was read there."""
-    protocol = transport.get_protocol()
-    assert isinstance(protocol, Front)
-    assert protocol.transport is transport
-    return protocol.name, protocol.seen
+    made = protocol(transport)
+    assert made.transport is transport
+    return made.name, made.seen
+
+
+def protocol(transport: MemoryTransport) -> Front:
+    made = transport.get_protocol()
+    assert isinstance(made, Front)
+    return made
 
 
 @pytest.mark.parametrize(("chosen", "name"), [("h2", "http2"), ("http/1.1", "http1"), (None, "http1")])
@@ -163,6 +173,24 @@ async def test_at_the_end_those_who_said_nothing_are_dropped(board: Switchboard,
     assert not speaking.aborted
     await asyncio.sleep(0)
     assert (census.connections, board.waiting) == (1, set())
+
+
+async def test_who_is_dismissed_may_say_one_thing_soon(
+    board: Switchboard, census: Census, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch, "DRAIN_NOTICE", 0.05)
+    silent, slow, speaking, other = (connected(board) for _ in range(4))
+    receive(slow, PREFACE[:-1])
+    for _ in range(2):
+        board.dismiss(lambda transport: transport is not other)
+        await asyncio.sleep(0.03)
+        receive(speaking, b"G")
+    assert (silent.aborted, slow.aborted) == (True, True)  # a second time is no more time
+    assert front(speaking) == ("http1", b"GG")
+    receive(other, PREFACE)
+    assert [(protocol(each).drained, each.aborted) for each in (speaking, other)] == [(True, False), (False, False)]
+    await asyncio.sleep(0)
+    assert (census.connections, board.waiting) == (2, set())
 
 
 async def test_half_a_connection_is_none(board: Switchboard) -> None:

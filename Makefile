@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-demo: $(VENV)/.demo  ## the gateway, an mTLS backend, an OAuth2 issuer and the sample page, on this machine
+demo: $(VENV)/.$(if $(findstring --envoy,$(ARGS)),dev,demo)  ## the gateway, an mTLS backend, an OAuth2 issuer and the sample page, on this machine
 	@exec $(BIN)/grpcweb-gateway demo $(ARGS)
 
 test: $(VENV)/.dev  ## every test, a real browser included (ARGS="-k name" for some)

@@ -6,14 +6,13 @@ Rule: everything is judged before anything listens; a gateway that has started a
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gateway.check import all_problems, certificate_problems
+from gateway.check import all_problems, placing_certificates
 from gateway.errors import StartError
 from gateway.front.admin import SHUTTING_DOWN, STARTING, AdminPages, Readiness
 from gateway.front.census import Census
@@ -25,16 +24,15 @@ from gateway.front.snapshot import FrontSnapshot
 from gateway.front.switch import Switchboard
 from gateway.gauges import Gauges
 from gateway.generation import Generation, Shared
-from gateway.listeners import KeptListener, server_tls
+from gateway.listeners import KeptListener, prepare, server_tls
 from gateway.observe.calls import CallObserver
 from gateway.policy.peers import Occupancy
 from gateway.protocol.status import Code, Status
 from gateway.request import Pages
 from gateway.settings import Listener, Settings, SettingsError
 from gateway.succession import Succession
-from gateway.tasks import lasting
+from gateway.tasks import TICK, every, lasting
 from gateway.upstream.base import Upstream
-from gateway.upstream.tls import CertificateError
 
 log = structlog.get_logger("gateway")
 
@@ -42,17 +40,11 @@ GOING_DOWN = Status(Code.UNAVAILABLE, "the gateway is shutting down")
 LAST_WORDS = 1.5  # seconds for the trailers of calls that the drain cut off, and for connections to close
 
 
-@contextlib.contextmanager
-def _placing_certificates(settings: Settings) -> Iterator[None]:
-    """SettingsError in place of CertificateError, which says where it is named; StartError if it changed while it was
-    read, and can be used by now.
-    """
-    try:
-        yield
-    except CertificateError as error:
-        if problems := list(certificate_problems(settings)):
-            raise SettingsError(problems) from None
-        raise StartError(error.message) from None
+def _problems(error: Exception) -> list[str]:
+    """What is wrong with the configuration that has led to it."""
+    if isinstance(error, SettingsError):
+        return list(map(str, all_problems(error)))
+    return [str(error) if isinstance(error, StartError) else f"internal error: {type(error).__name__}"]
 
 
 class Gateway:
@@ -61,7 +53,7 @@ class Gateway:
     def __init__(self, settings: Settings, *, pages: Pages | None = None, for_development: bool = False) -> None:
         """`pages` answers GET requests. `for_development`: no token, and any localhost page may call; loopback only."""
         self.settings = settings  # those in use
-        self.refused: list[str] = []  # what is wrong with the last configuration that was to follow
+        self._refused: list[str] = []  # what is wrong with the last configuration that was to follow
         self.restart_needed: list[str] = []  # keys that the last reload could not change
         self._registry = CollectorRegistry()
         self._observer = CallObserver(self._registry, access_log=settings.observability.log.access)
@@ -76,7 +68,7 @@ class Gateway:
         self._switchboard: Switchboard
         self._listeners: list[KeptListener] = []
         self._admin = AdminPages(self)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._ticking: asyncio.Task[None] | None = None
         self._reloading = asyncio.Lock()
         self._started = False
         self._stopping = False
@@ -88,12 +80,12 @@ class Gateway:
 
         Raises SettingsError (every problem at once), StartError.
         """
-        with _placing_certificates(self.settings):
+        with placing_certificates(self.settings):
             first = await Generation.build(self.settings, self._shared)
             self._succession = Succession(first)
             self._snapshot = first.snapshot
-            self._keep(self._tick())
             self._bind(sockets)
+            self._ticking = lasting(every(TICK, self._tick))
             Gauges(self._registry, self)
             if self.settings.admin is not None and not operated:
                 await self._admin.listen(self.settings.admin.bind)
@@ -117,11 +109,9 @@ class Gateway:
         return self._switchboard if settings.http2 else self._server
 
     def _dismiss(self, which: Which) -> None:
+        self._switchboard.dismiss(which)
         self._http2.dismiss(which)
         self._server.dismiss(which)
-
-    def _keep(self, running: Coroutine[None, None, None]) -> None:
-        self._tasks.append(lasting(running))
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -152,6 +142,13 @@ class Gateway:
         assert self._succession is not None
         return self._succession
 
+    def look_at_certificates(self) -> None:
+        """Those in use may have been renewed, or what was refused can be used by now."""
+        upstreams = self.succession.current.upstreams.values()
+        for renewal in (*(one.renewal for one in self._listeners), *(kept.renewal for kept in upstreams)):
+            if renewal is not None:
+                renewal.look_again()
+
     def upstream(self, name: str) -> Upstream:
         """The upstream of that name in the configuration."""
         return self.succession.current.upstreams[name].upstream
@@ -171,72 +168,80 @@ class Gateway:
         """That is in use, without secrets."""
         return self.settings.redacted()
 
-    async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(1.0)
-            self._census.tick()
-            self._server.tick(loop.time())
-            self._http2.tick(loop.time())
-            self.succession.tidy(call.road for call in self._census.calls)
+    def _tick(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._census.tick()
+        self._server.tick(now)
+        self._http2.tick(now)
+        self.succession.tidy(call.road for call in self._census.calls)
 
     # -- reload --------------------------------------------------------------------------------------------------
 
     @property
     def configuration_refused(self) -> bool:
         """The last that was to follow."""
-        return bool(self.refused)
+        return bool(self._refused)
 
     async def reload(self, load: Callable[[], Settings], *, again: bool = False) -> bool:
         """Serve by what `load` gives from the next call on. False: it is refused, whole, and nothing has changed.
         `again`: nobody has asked for it, so what was told is not told again.
         """
         async with self._reloading:
-            before = self.refused
             try:
                 changed = await self._follow(await asyncio.to_thread(load))
-            except SettingsError as error:
-                self.refused = list(map(str, await asyncio.to_thread(all_problems, error)))
-            except StartError as error:
-                self.refused = [str(error)]
-            except Exception as error:  # a defect, which must not end the watch over the file
-                if not again:
-                    log.exception("unexpected_error")
-                self.refused = [f"internal error: {type(error).__name__}"]
-            else:
-                self.refused = []
-                if changed or before:
-                    log.info("configuration_changed", sections=changed)
-            if self.refused and not (again and self.refused == before):
-                log.error("configuration_refused", problems=self.refused, kept="the old one")
-            return not self.refused
+            except Exception as error:  # a defect, too, must not end the watch over the file
+                await self._refuse(error, again=again)
+                return False
+            if changed or self._refused:
+                log.info("configuration_changed", sections=changed)
+            self._refused = []
+            return True
+
+    async def _refuse(self, error: Exception, *, again: bool) -> None:
+        before, self._refused = self._refused, await asyncio.to_thread(_problems, error)
+        if again and self._refused == before:
+            return
+        if not isinstance(error, SettingsError | StartError):
+            log.error("unexpected_error", exc_info=error)
+        log.error("configuration_refused", problems=self._refused, kept="the old one")
 
     async def _follow(self, settings: Settings) -> list[str]:
         """The sections that have changed. Raises SettingsError, StartError."""
         fixed = self._fixed(settings)
         settings = settings.model_copy(update=fixed)
         before = self.succession.current
-        with _placing_certificates(settings):
-            tls = [server_tls(listener) for listener in settings.listeners]
+        with placing_certificates(settings):
             following = await Generation.build(settings, self._shared, before)
-        self.restart_needed = list(fixed)
-        if fixed:
-            log.warning("restart_needed", sections=self.restart_needed, kept="as they were at the start")
         changed = [name for name in Settings.model_fields if getattr(settings, name) != getattr(self.settings, name)]
         if following.unary != before.unary:
             changed.append("descriptors")
         if changed and not self._stopping:
-            self._snapshot = following.snapshot  # this is the moment: calls that begin now see it, and all of it
-            self.succession.follow(following)
-            self.settings = settings
-            self._census.max_connections = settings.limits.max_connections
-            self._census.max_connection_age = settings.limits.max_connection_age
-            self._observer.access_log = settings.observability.log.access
-            for listener, section, one in zip(self._listeners, settings.listeners, tls, strict=True):
-                await listener.serve(section, one)
+            await self._use(following)
         else:
             await following.discard(before)
+        self.restart_needed = list(fixed)
+        if fixed:
+            log.warning("restart_needed", sections=self.restart_needed, kept="as they were at the start")
         return changed
+
+    async def _use(self, following: Generation) -> None:
+        """From the next call on. Raises SettingsError, StartError; then it is discarded."""
+        settings = following.settings
+        try:
+            with placing_certificates(settings):
+                listeners = await prepare(self._listeners, settings.listeners)
+        except BaseException:
+            await following.discard(self.succession.current)
+            raise
+        # This is the moment: calls that begin now see it, and all of it. Nothing that follows can fail.
+        self._snapshot = following.snapshot
+        self.succession.follow(following)
+        self.settings = settings
+        self._census.max_connections = settings.limits.max_connections
+        self._census.max_connection_age = settings.limits.max_connection_age
+        self._observer.access_log = settings.observability.log.access
+        for prepared in listeners:
+            await prepared.listener.use(prepared)
 
     def _fixed(self, settings: Settings) -> dict[str, Any]:
         """Addresses and processes that `settings` would change, as they were at the start."""
@@ -278,9 +283,8 @@ class Gateway:
             self._switchboard.close()
             self._http2.close()
             await self._server.shutdown(0.1)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._ticking is not None:
+            self._ticking.cancel()
         await self._admin.close()
         if self._succession is not None:
             await self._succession.close()

@@ -4,15 +4,17 @@ Rule: a start judges with the same functions, so that what `check` finds fine st
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway.errors import StartError
 from gateway.front.listener import tls_context
 from gateway.observe.tracing import tracing_problems
 from gateway.policy.descriptors import Catalog, DescriptorsError, catalog, unknown_methods
@@ -24,6 +26,8 @@ from gateway.upstream.credentials import client_context, load_credentials
 from gateway.upstream.factory import make_channels, make_upstream, uses_h2
 from gateway.upstream.reflection import ReflectionError, reflect
 from gateway.upstream.tls import CertificateError, Identity, load_identity, load_trust, refused_by_openssl
+
+UNREACHED_HINT = "is a backend listening there, does it accept our certificate, and has its own the server_name?"
 
 _HOST = re.compile(r"(\*\.)?[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*")
 _SERVERS = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
@@ -45,7 +49,9 @@ def all_problems(error: SettingsError) -> list[Problem]:
     """
     if error.partial is None:
         return error.problems
-    certain = [problem for problem in run(error.partial, offline=True) if not error.doubts(problem.key)]
+    told = {problem.key for problem in error.problems}
+    found = [problem for problem in run(error.partial, offline=True) if problem.key not in told]
+    certain = [problem for problem in found if not error.doubts(problem.key)]
     return sorted([*error.problems, *certain], key=lambda problem: problem.line or 0)
 
 
@@ -74,6 +80,19 @@ def certificate_problems(settings: Settings) -> Iterator[Problem]:
                 client_context(credentials, upstream.tls)
         except CertificateError as error:
             yield settings.problem(("upstreams", name, "tls", error.field), error.message, error.hint)
+
+
+@contextlib.contextmanager
+def placing_certificates(settings: Settings) -> Iterator[None]:
+    """SettingsError in place of CertificateError, which says where it is named; StartError if it changed while it was
+    read, and can be used by now.
+    """
+    try:
+        yield
+    except CertificateError as error:
+        if problems := list(certificate_problems(settings)):
+            raise SettingsError(problems) from None
+        raise StartError(error.message) from None
 
 
 def misfits(path: Path, identity: Identity) -> Iterator[CertificateError]:
@@ -139,16 +158,16 @@ def rule_problems(settings: Settings, known: Catalog) -> Iterator[Problem]:
         yield settings.problem(key, f"no such method: {name}", f"did you mean {near}?" if near else None)
 
 
-def key_problems(settings: Settings, tokens: TokenVerifier) -> Iterator[Problem]:
-    """Issuers of `tokens`, which has been started, whose keys have not come."""
+def key_problems(settings: Settings, tokens: TokenVerifier, late: Collection[str] = ()) -> Iterator[Problem]:
+    """Issuers of `tokens`, which has been started, whose keys have not come, save those that may be `late`."""
     for index, issuer in enumerate(settings.auth.issuers):
         keys = tokens.key_sets.get(issuer.issuer)
-        if keys is not None and not keys.ready:
+        if keys is not None and not keys.ready and issuer.issuer not in late:
             message, hint = "no keys came", "is the issuer up, and its address right, to the last slash?"
             if isinstance(issuer.jwks, Path):
                 message, hint = f"no keys in {issuer.jwks}", 'it must be a key set, {"keys": [...]} (RFC 7517)'
             reason = f": {keys.problem}" if keys.problem else ""
-            yield settings.problem(("auth", "issuers", index, "jwks"), message + reason, hint)
+            yield settings.problem(("auth", "issuers", index, "jwks"), message + reason, keys.hint or hint)
 
 
 async def reflected_catalog(settings: Settings) -> Catalog:
@@ -197,9 +216,10 @@ async def _upstream_problems(settings: Settings, names: list[str]) -> list[Probl
         for upstream, reachable in zip(upstreams, reached, strict=True):
             if not reachable:
                 key = ("upstreams", upstream.name, "targets")
-                hint = "is a backend listening there, does it accept our certificate, and has its own the server_name?"
-                reason = f": {upstream.problem}" if upstream.problem else ""
-                problems.append(settings.problem(key, f"no target can be reached{reason}", hint))
+                message, hint = "no target can be reached", UNREACHED_HINT
+                if upstream.problem is not None:
+                    message, hint = f"{message}: {upstream.problem}", upstream.problem.hint
+                problems.append(settings.problem(key, message, hint))
         if settings.authorization.descriptors == "reflection" and upstreams and not problems:
             try:
                 problems += rule_problems(settings, await reflected_catalog(settings))

@@ -3,20 +3,17 @@ while it is refused.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from gateway.app import Gateway
-from gateway.reload import watch
+from gateway.reload import TRY_AGAIN, happened, watch
 from gateway.settings import Settings
 from gateway.tasks import lasting
 
 log = structlog.get_logger("gateway")
-
-TRY_AGAIN = 30.0  # seconds; a file may be refused for what lies elsewhere, such as a certificate that comes later
 
 
 class ConfigurationFile:
@@ -29,13 +26,15 @@ class ConfigurationFile:
         self._gateway = gateway
         self._changed = changed
         self._seen: list[bytes | None] = []
+        self._asked = False  # for another reading, whatever was seen
         self._look = asyncio.Event()
         self._following = lasting(self._follow())
 
     def read_again(self) -> None:
         """Whether it has changed or not: what it leads to may have, such as the methods that backends have."""
         log.info("configuration_read_again")
-        self._seen = []
+        self._gateway.look_at_certificates()
+        self._asked = True
         self._look.set()
 
     async def close(self) -> None:
@@ -54,25 +53,24 @@ class ConfigurationFile:
                 watching.cancel()
 
     async def _something_new(self) -> bool:
-        """False: it is only time to try a refused file again."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TRY_AGAIN if self._gateway.configuration_refused else None):
-                await self._look.wait()
-                self._look.clear()
-                return True
-        return False
+        """False: it is only time to try a refused file again: what was wrong may lie elsewhere, such as a certificate
+        that comes later.
+        """
+        return await happened(self._look, within=TRY_AGAIN if self._gateway.configuration_refused else None)
 
     def _files(self) -> list[Path]:
         descriptors = self._gateway.settings.authorization.descriptors
         return [self._path, *([descriptors] if isinstance(descriptors, Path) else [])]
 
     async def _read(self, files: list[Path], *, again: bool) -> None:
+        asked, self._asked = self._asked, False
         content = await asyncio.to_thread(lambda: list(map(_content, files)))
-        if content == self._seen and not again:
-            return
+        changed = content != self._seen
+        if not asked and changed == again:
+            return  # nothing is new; or the file is just being written, and the watch will tell when that has settled
         self._seen = content
         before = self._gateway.settings
-        await self._gateway.reload(self._load, again=again)
+        await self._gateway.reload(self._load, again=again and not asked)
         if self._gateway.settings is not before:
             self._changed()
 

@@ -34,7 +34,7 @@ from gateway.policy.keys import KeySet
 from gateway.policy.peers import Occupancy
 from gateway.policy.rates import Rates
 from gateway.policy.tokens import TokenVerifier
-from gateway.reload import CertificateRenewal, watch
+from gateway.reload import CertificateRenewal
 from gateway.request import Pages
 from gateway.settings import Issuer, Limits, Settings, SettingsError
 from gateway.settings import Upstream as UpstreamSettings
@@ -67,20 +67,23 @@ class KeptUpstream:
         self.upstream = make_upstream(name, settings, limits)
         if isinstance(self.upstream, GrpcioUpstream):
             self.upstream.unary_methods = unary
-        self.renewal = None if settings.tls is None else CertificateRenewal(self.upstream.renew, upstream=name)
+        self.renewal = None if settings.tls is None else CertificateRenewal(self._renew, upstream=name)
         self._files = () if settings.tls is None else settings.tls.files
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self.upstream.start()
         if self.renewal is not None and self._files:
-            self._watching = lasting(watch(self._files, self.renewal.files_changed))
+            self._watching = lasting(self.renewal.follow(self._files))
             await asyncio.sleep(0)  # its first step, which begins to watch
 
     async def close(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
         await self.upstream.close()
+
+    async def _renew(self) -> bool:
+        return self.upstream.renew()
 
 
 def _made_of(settings: UpstreamSettings, limits: Limits, unary: frozenset[bytes]) -> tuple[object, ...]:
@@ -121,12 +124,20 @@ class Generation:
             raise SettingsError(problems)
         generation = cls(settings, shared, await _unary_methods(settings), before)
         try:
-            await asyncio.gather(*(part.start() for part in generation._new(before)))
-            generation._judge_keys(before)
+            new = generation._new(before)
+            keys = new & set[Part](generation.key_sets.values())
+            await asyncio.gather(*(part.start() for part in keys))
+            generation._judge_keys(before)  # before the rest connects, which would be for nothing
+            await asyncio.gather(*(part.start() for part in new - keys))
         except BaseException:
             await generation.discard(before)
             raise
         return generation
+
+    def use(self, before: "Generation | None" = None) -> None:
+        """Calls see it from now on, in place of `before`."""
+        for issuer, keys in self.key_sets.items():
+            keys.use(None if before is None else before.key_sets.get(issuer))
 
     async def discard(self, before: "Generation | None") -> None:
         """Close what it alone has: it does not follow that one."""

@@ -11,7 +11,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,19 +46,22 @@ async def until_signalled(
     started: Callable[[], None],
     *,
     source: Source | None = None,
-    start: Callable[[], Awaitable[None]] | None = None,
+    start: Callable[[], Coroutine[None, None, None]] | None = None,
 ) -> None:
     """Start (by `start`, if it takes more than the gateway's own), follow `source`, wait for a signal, drain, stop."""
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[None] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, None)
     if source is not None and source.by_hangup:
         loop.add_signal_handler(signal.SIGHUP, _ignore)  # who starts reads the configuration anyway
+    elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        loop.add_signal_handler(signal.SIGHUP, signals.put_nowait, None)
     observe_log.OUTPUT.gather(loop.call_later)
     trimming = lasting(_give_memory_back())
     try:
-        await (start or gateway.start)()
+        if not await _has_started((start or gateway.start)(), signals):
+            return
         async with _following(gateway, source):
             _spare_the_collector()
             started()
@@ -73,6 +76,19 @@ async def until_signalled(
         trimming.cancel()
         await gateway.stop()
         observe_log.OUTPUT.gather(None)
+
+
+async def _has_started(start: Coroutine[None, None, None], signals: asyncio.Queue[None]) -> bool:
+    """False: a signal came first, and the start was given up. Raises what the start does."""
+    starting, signalled = asyncio.ensure_future(start), asyncio.ensure_future(signals.get())
+    await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    if not signalled.done():
+        signalled.cancel()
+        starting.result()
+        return True
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    return False
 
 
 @contextlib.asynccontextmanager

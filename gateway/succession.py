@@ -16,11 +16,13 @@ class Succession:
 
     def __init__(self, first: Generation) -> None:
         self.current = first
+        first.use()
         self._before: list[Generation] = []
         self._closing: set[asyncio.Task[None]] = set()
 
     def follow(self, generation: Generation) -> None:
         """From now on this one is in use."""
+        generation.use(self.current)
         self._before.append(self.current)
         self.current = generation
 

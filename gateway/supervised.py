@@ -49,7 +49,7 @@ class Worker:
         self.index = index
         self.ready = asyncio.Event()
         self.restarts = 0
-        self.has_served = False
+        self.settled = asyncio.Event()  # it has served, or others did when it could not: it is started again
         self.cause = ""  # of its last end
         self.problem = ""  # that kept it from its last start, and that it has told on stderr
         self.exit_code: int | None = None  # of one that has ended for good
@@ -62,20 +62,22 @@ class Worker:
         self._by_file = False  # its next start is by the file, whatever is in use
 
     async def keep(self) -> None:
-        """Run it, again and again, until all are to stop or it cannot even start once."""
+        """Run it, again and again, until all are to stop, or it cannot start once while no other serves."""
         pause = FIRST_PAUSE
         stopping = self._supervisor.stopping
         while True:
             code = await self._run_once()
-            if stopping.is_set() or not self.has_served:
+            if self._supervisor.serves:
+                self.settled.set()
+            if stopping.is_set() or not self.settled.is_set():
                 self.exit_code = code
                 return
             self.restarts += 1
             stood = time.monotonic() - self._serves_since >= STOOD
             pause = FIRST_PAUSE if stood else min(pause * 2, LONGEST_PAUSE)
-            log.error("worker_ended", worker=self.index, cause=self.cause, again_in=pause)
             if pause > PATIENT or self.problem:  # which it will have next time, too
                 self.close_sockets()
+            log.error("worker_ended", worker=self.index, cause=self.cause, again_in=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), pause)
                 return
@@ -121,7 +123,8 @@ class Worker:
                 raise
         if self._supervisor.stopping.is_set():  # since it was begun
             self.send(signal.SIGTERM)
-        self.line.say_first((None if self._by_file else self._supervisor.in_use, self._supervisor.serves))
+        late = await self._supervisor.late()
+        self.line.say_first((None if self._by_file else self._supervisor.in_use, late))
         looking = lasting(self._look_after())
         try:
             code = await self.process.wait()
@@ -139,7 +142,7 @@ class Worker:
         assert self.line is not None
         try:
             self.urls = await self.line.ask("ready", within=STARTING)
-            self.has_served = True
+            self.settled.set()
             self._serves_since = time.monotonic()
             self.ready.set()
             while True:
@@ -148,8 +151,8 @@ class Worker:
         except SilenceError as silence:
             stuck = not silence.gone  # who is gone ends by itself
         if stuck:
-            log.error("worker_stuck", worker=self.index)
             self.send(signal.SIGKILL)
+            log.error("worker_stuck", worker=self.index)
 
     async def ask(self, question: str) -> Any:
         """None: it does not answer."""

@@ -22,7 +22,7 @@ from gateway.errors import StartError
 from gateway.exposition import together
 from gateway.front.admin import SHUTTING_DOWN, AdminPages, Readiness
 from gateway.front.listener import Sockets, bind, naming
-from gateway.observe.log import configure_log
+from gateway.observe.log import OUTPUT, configure_log
 from gateway.process import tell_manager
 from gateway.settings import Address, Settings, SettingsError, parse
 from gateway.supervised import Worker, close_sockets
@@ -72,6 +72,11 @@ class Supervisor:
         """Some worker does."""
         return any(worker.ready.is_set() for worker in self._workers)
 
+    async def late(self) -> list[str] | None:
+        """Issuers whose keys all that serve lack; None: none serves."""
+        answers = await self._ask("lacking")
+        return sorted(set.intersection(*map(set, answers.values()))) if answers else None
+
     def learn(self, configuration: str) -> None:
         """A worker serves by it now."""
         self.in_use = configuration
@@ -93,6 +98,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.put_nowait, None)
         loop.add_signal_handler(signal.SIGHUP, self._read_again)
+        OUTPUT.share()
+        OUTPUT.gather(loop.call_later)
         signalled = asyncio.ensure_future(self._signals.get())
         starting = asyncio.ensure_future(self._start())
         try:
@@ -102,6 +109,7 @@ class Supervisor:
                     return code  # it has said on stderr why
                 listeners, admin = self._workers[0].urls, self._admin.url
                 log.info("ready", listeners=listeners, admin=admin, version=VERSION, workers=self.count)
+                OUTPUT.write_out()
                 tell_manager("READY=1")
                 await signalled
             starting.cancel()
@@ -114,10 +122,11 @@ class Supervisor:
             for worker in self._workers:
                 worker.close_sockets()
             await self._admin.close()
+            OUTPUT.gather(None)
 
     async def _start(self) -> int:
         """0, or the exit code of a worker that could not start and has said why. The first one alone, so that it is
-        said once. Raises StartError.
+        said once; what keeps another one from starting while that serves may pass. Raises StartError.
         """
         self._judge_addresses()
         for worker in self._workers:
@@ -126,9 +135,9 @@ class Supervisor:
             await self._admin.listen(self._settings.admin.bind)
         for some in (self._workers[:1], self._workers[1:]):
             self._keeping += (keeping := [lasting(worker.keep()) for worker in some])
-            ready = [asyncio.ensure_future(worker.ready.wait()) for worker in some]
-            while not all(one.done() for one in ready):
-                await asyncio.wait({*keeping, *ready}, return_when=asyncio.FIRST_COMPLETED)
+            settled = [asyncio.ensure_future(worker.settled.wait()) for worker in some]
+            while not all(one.done() for one in settled):
+                await asyncio.wait({*keeping, *settled}, return_when=asyncio.FIRST_COMPLETED)
                 for task in keeping:
                     if task.done():
                         task.result()

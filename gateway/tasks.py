@@ -4,11 +4,13 @@ Rule: they must not end in silence.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 import structlog
 
 log = structlog.get_logger("gateway")
+
+TICK = 1.0  # seconds between two looks at connections and calls, for what must not stand still
 
 
 def lasting(running: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -16,6 +18,16 @@ def lasting(running: Coroutine[None, None, None]) -> asyncio.Task[None]:
     task = asyncio.create_task(running)
     task.add_done_callback(_tell_of_failure)
     return task
+
+
+async def every(seconds: float, do: Callable[[], None]) -> None:
+    """Do it again and again; what it raises is told, and the next time may be a better one."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            do()
+        except Exception:
+            log.exception("unexpected_error")
 
 
 def _tell_of_failure(task: asyncio.Task[None]) -> None:

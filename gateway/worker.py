@@ -2,13 +2,15 @@
 
 Rules
 - It serves as `serve` with one worker does; only its sockets and the operator's pages are the supervisor's.
-- Who starts while others serve does not take calls that only they can answer: without the keys that they have, it ends.
+- Who starts while others serve does not take calls that only they can answer: without keys that one of them had when it
+  began, it ends. An issuer that is late for all of them may be for it, too: a start is judged as a change is.
 """
 
 import asyncio
 import os
 import signal
 import socket
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -31,11 +33,11 @@ def work(order: Order) -> None:
 async def _work(order: Order) -> None:
     line = await WorkerEnd.over(socket.socket(fileno=order.line))
     try:
-        in_use, others_serve = await line.first_word()
+        in_use, late = await line.first_word()
     except (OSError, EOFError):
         return  # the supervisor has gone meanwhile
     try:
-        await _serve(order, in_use, line, others_serve=others_serve)
+        await _serve(order, in_use, line, late)
     except SettingsError as error:
         line.tell("problem", "; ".join(map(str, error.problems)))
         raise
@@ -44,7 +46,8 @@ async def _work(order: Order) -> None:
         raise
 
 
-async def _serve(order: Order, in_use: str | None, line: WorkerEnd, *, others_serve: bool) -> None:
+async def _serve(order: Order, in_use: str | None, line: WorkerEnd, late: Collection[str] | None) -> None:
+    """`late`: issuers whose keys the others lack as well; None: no other serves, so that any may be late."""
     configuration = Configuration(order, in_use)
     settings = configuration.at_start()
     log_by = partial(configure_log, debug=order.debug, worker=order.index)
@@ -56,6 +59,9 @@ async def _serve(order: Order, in_use: str | None, line: WorkerEnd, *, others_se
         await started.wait()
         return gateway.urls
 
+    async def lacking() -> list[str]:
+        return [issuer for issuer, keys in gateway.succession.current.key_sets.items() if not keys.ready]
+
     async def readiness() -> tuple[bool, dict[str, str]]:
         found = await gateway.readiness()
         return found.ready, dict(found.missing)
@@ -64,15 +70,15 @@ async def _serve(order: Order, in_use: str | None, line: WorkerEnd, *, others_se
         return (await gateway.metrics()).decode()
 
     async def obey() -> None:
-        await line.answer({"ready": ready, "readiness": readiness, "metrics": metrics, "config": gateway.configuration})
+        answers = {"ready": ready, "lacking": lacking, "readiness": readiness, "metrics": metrics}
+        await line.answer({**answers, "config": gateway.configuration})
         os.kill(os.getpid(), signal.SIGTERM)  # the supervisor is gone: nobody would start another one
 
     async def start() -> None:
         sockets = [[socket.socket(fileno=number) for number in numbers] for numbers in order.sockets]
         await gateway.start(sockets, operated=True)
-        tokens = gateway.succession.current.tokens
-        if others_serve and not tokens.ready:
-            raise SettingsError(list(key_problems(settings, tokens)))
+        if late is not None and (problems := list(key_problems(settings, gateway.succession.current.tokens, late))):
+            raise SettingsError(problems)
         if configuration.text != in_use:
             line.tell("configuration", configuration.text)
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from gateway.envoy import authorization, cors, headers, replies, tokens
 from gateway.envoy.clusters import OWN, authority
 from gateway.envoy.node import Node, Said, said, seconds, typed
-from gateway.front.reception import HOST
+from gateway.front.reception import HOST, NOT_FOUND
 from gateway.settings import Settings
-from gateway.upstream.base import HEALTH_SERVICE
+from gateway.settings.route import HEALTH_SERVICE
 
 NAME = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]*"  # of a service or method; without a dot in front there is no /../
 METHOD_PATH = f"/{NAME}/{NAME}"
@@ -224,7 +224,7 @@ def _refusals(settings: Settings) -> Iterator[Said]:
     other["response_headers_to_add"].append({"header": {"key": "allow", "value": "POST, OPTIONS"}})
     yield said(other, why="not a POST")
     yield said(_refuse(settings, path, 415, BAD_TYPE), why="not the type, or encoded")
-    yield said(_refuse(settings, {"prefix": "/"}, 404, "not found"), why="not the path of a method")
+    yield said(_refuse(settings, {"prefix": "/"}, 404, NOT_FOUND), why="not the path of a method")
 
 
 def _refuse(settings: Settings, match: Node, status: int, text: str) -> Node:

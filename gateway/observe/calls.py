@@ -2,15 +2,17 @@
 
 Rules
 - Observers see and alter nothing; they run when a call is over.
+- Of a request that was refused the log has the origin and the path, never a query or another header.
 - A subject is logged as a hash: a log tells callers apart without naming them. A client certificate is logged by the
   name that let it in: the configuration names it, too.
 - A label's values are bounded: a method becomes one only when it was permitted, and only the first `MAX_METHODS` do.
-  Of those that have never succeeded only `MAX_UNPROVEN`: who may call a whole service can make up names.
+  Of those that have never answered with a message only `MAX_UNPROVEN`: who may call a whole service can make up names.
 - Calls are counted in plain dictionaries and rendered when somebody scrapes (a collector of prometheus_client): a
   metric object takes a lock for each of five increments, 4 µs a call.
 """
 
 import hashlib
+import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
@@ -27,7 +29,7 @@ from gateway.observe.log import call_event
 from gateway.permit import NOBODY
 from gateway.protocol import trace_context
 from gateway.protocol.status import Code
-from gateway.request import Answer, RequestHead
+from gateway.request import Answer, RequestHead, shown
 
 log = structlog.get_logger("gateway.access")
 
@@ -36,6 +38,7 @@ MAX_UNPROVEN = 100
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 REFUSED, OTHER = "(refused)", "(other)"  # what stands for methods that are no label
 CODE_NAMES = {int(code): code.name for code in Code}
+USERINFO = re.compile(rb"//[^/]*@")  # in the target of a request that is meant for a proxy
 
 
 class Durations:
@@ -60,7 +63,7 @@ class CallObserver(Collector):
         self._calls: Counter[tuple[str, int]] = Counter()
         self._refusals: Counter[str] = Counter()
         self._durations: dict[str, Durations] = {}  # by what stands for the method in labels
-        self._unproven: set[str] = set()  # of these, the methods that have only failed
+        self._unproven: set[str] = set()  # of these, the methods that have never answered
         self._messages = [0, 0]  # of requests, of replies
         registry.register(self)
 
@@ -70,7 +73,7 @@ class CallObserver(Collector):
         assert status is not None
         path = call.head.path.decode("ascii")
         seconds = call.ended - call.started
-        method = self._label(path, status.code) if call.permitted else REFUSED
+        method = self._label(path, proven=call.reply_messages > 0) if call.permitted else REFUSED
         self._calls[method, status.code] += 1
         if method not in self._durations:
             self._durations[method] = Durations()
@@ -87,7 +90,14 @@ class CallObserver(Collector):
     def refused(self, head: RequestHead, answer: Answer) -> None:
         """A request got a plain HTTP refusal."""
         self._refusals[answer.reason] += 1
-        log.info("refused", status=answer.status, reason=answer.reason, peer=head.peer)
+        log.info(
+            "refused",
+            status=answer.status,
+            reason=answer.reason,
+            peer=head.peer,
+            origin=shown(b", ".join(value for name, value in head.headers if name == b"origin")),
+            path=_path(head.target),
+        )
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now, for prometheus_client."""
@@ -111,15 +121,14 @@ class CallObserver(Collector):
             refusals.add_metric((reason,), count)
         return calls, seconds, messages, refusals
 
-    def _label(self, method: str, code: int) -> str:
-        """What stands for a method of which a call has ended so."""
-        failed = code != 0
-        if not failed:
+    def _label(self, method: str, *, proven: bool) -> str:
+        """What stands for a method. `proven`: a call of it was answered."""
+        if proven:
             self._unproven.discard(method)
         if method not in self._durations:
-            if len(self._durations) >= MAX_METHODS or (failed and len(self._unproven) >= MAX_UNPROVEN):
+            if len(self._durations) >= MAX_METHODS or (not proven and len(self._unproven) >= MAX_UNPROVEN):
                 return OTHER
-            if failed:
+            if not proven:
                 self._unproven.add(method)
         return method
 
@@ -152,6 +161,11 @@ def _fields(call: Call, path: str, code: int) -> dict[str, object]:
     elif head.traceparent is not None and (parent := trace_context.parse(head.traceparent)) is not None:
         fields["trace"] = parent.trace_id
     return fields
+
+
+def _path(target: bytes) -> str:
+    """Without what may be secret."""
+    return shown(USERINFO.sub(b"//", target).partition(b"?")[0].partition(b"#")[0])
 
 
 @lru_cache(maxsize=4096)

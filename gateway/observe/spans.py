@@ -90,12 +90,12 @@ class SpanTracer:
 
     def __init__(self, url: str, ratio: float) -> None:
         """`url`: where a collector takes spans, path included."""
+        self._url = url
         self._in_loop = _in_this_loop()
-        self._exporter = _Exporter(url, self._in_loop)
+        self._exporter: _Exporter | None = None  # until it starts, for the SDK forgets no processor (fork)
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(ratio)), resource=_resource(), shutdown_on_exit=False
         )
-        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("gateway", VERSION)
 
     def begin(self, head: CallHead) -> CallSpan | None:
@@ -111,9 +111,13 @@ class SpanTracer:
 
     async def start(self) -> None:
         """A collector may be late."""
+        self._exporter = _Exporter(self._url, self._in_loop)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
 
     async def close(self) -> None:
         """Send what is left, for `GOODBYE` seconds at most."""
+        if self._exporter is None:
+            return
         done = asyncio.Event()
 
         def shut_down() -> None:

@@ -40,6 +40,7 @@ class CorsPolicy:
         self._credentials = settings.allow_credentials
         self._expose = tuple(dict.fromkeys((*STATUS_HEADERS, *(name.lower() for name in settings.expose_headers))))
         allow_headers = dict.fromkeys((*CLIENT_HEADERS, *(name.lower() for name in settings.allow_headers)))
+        self._allowed_headers = frozenset(name.encode() for name in allow_headers)
         self._preflight: tuple[Header, ...] = (
             (b"access-control-allow-methods", b"POST"),
             (b"access-control-allow-headers", ", ".join(allow_headers).encode()),
@@ -68,6 +69,11 @@ class CorsPolicy:
     def preflight_headers(self, origin: bytes) -> list[Header]:
         """For the 204 that answers an allowed origin's preflight."""
         return [VARY_PREFLIGHT, *self._allow(origin), *self._preflight]
+
+    def refused_headers(self, requested: bytes) -> list[bytes]:
+        """Names in Access-Control-Request-Headers that no page may send."""
+        names = (name.strip() for name in requested.lower().split(b","))
+        return [name for name in names if name and name not in self._allowed_headers]
 
     def _allow(self, origin: bytes) -> tuple[Header, ...]:
         if self._credentials:

@@ -6,6 +6,7 @@ what arrives is a limit on what it becomes. Every error of the client library en
 """
 
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -18,12 +19,17 @@ from gateway.settings.url import is_loopback
 
 TIMEOUT = 2.0  # seconds, from the name look-up to the last byte
 MAX_BODY = 256 * 1024
+UNTRUSTED = range(18, 22)  # X509_V_ERR_: self-signed, or of an authority that is not known here
 
 log = structlog.get_logger("gateway.policy")
 
 
 class FetchError(Exception):
-    """No answer. The text says why, for the log; no secret is in it."""
+    """No answer. The text says why, for the log; no secret is in it. `hint`: what to do, where that is known."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Fetcher:
@@ -64,7 +70,7 @@ class Fetcher:
         except TimeoutError:
             raise FetchError(f"no answer within {TIMEOUT:g} s") from None
         except Exception as error:  # the library's own errors, OSError, ValueError, RuntimeError of a closed session
-            raise FetchError(f"no answer: {_reason(error)}") from None
+            raise FetchError(f"no answer: {_reason(error)}", _hint(error)) from None
 
     def _session(self) -> aiohttp.ClientSession:
         if self._given is not None:
@@ -85,6 +91,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and number is not None and number > 0:
         return os.strerror(number)
     return type(error).__name__
+
+
+def _hint(error: Exception) -> str:
+    cause = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else None
+    if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in UNTRUSTED:
+        return "if its authority is private, name its file in the environment variable SSL_CERT_FILE"
+    return ""
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

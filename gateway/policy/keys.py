@@ -2,7 +2,8 @@
 
 Rule: a call only looks keys up; fetching goes on beside it. A fetch that fails changes nothing: good keys stay until
 they are `stale_after` old. An unknown `kid`, which any stranger can write into a token, causes one fetch, and all of
-them together at most one per `unknown_kid_every`, whether it succeeds or not. Without keys the set is not ready.
+them together at most one per `unknown_kid_every`, whether it succeeds or not. Without keys the set is not ready. A set
+on trial, which no call looks into yet, logs nothing.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from gateway.policy.fetch import MAX_BODY, FailureLog, Fetcher, FetchError
 from gateway.policy.jwks import Keys, PublicKey, parse_keys
 from gateway.policy.strict_json import parse_object
 
+MAX_NAME = 200  # characters of an issuer's own that are shown
 MAX_UNKNOWN_KIDS = 1000  # a security limit: they come from strangers
 
 log = structlog.get_logger("gateway.policy")
@@ -63,6 +65,7 @@ class KeySet:
         self._fetcher = fetcher
         self._refresh = refresh or Refresh()
         self._clock = clock
+        self._in_use = False
         self._failures = FailureLog("jwks_refresh_failed", clock, issuer=issuer)
         self._keys: Keys = {}
         self._kids: frozenset[str | None] = frozenset()
@@ -73,6 +76,7 @@ class KeySet:
         self._fetching: asyncio.Task[bool] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self.problem = ""  # why the last fetch failed, if it did
+        self.hint = ""  # what to do about that, where it is known
         self.generation = 0  # grows whenever keys come or go; what was checked with older keys must be checked again
 
     @property
@@ -106,6 +110,16 @@ class KeySet:
             if len(self._unknown) >= MAX_UNKNOWN_KIDS:
                 del self._unknown[next(iter(self._unknown))]
             self._unknown[kid] = None
+
+    def use(self, before: "KeySet | None" = None) -> None:
+        """Calls look keys up here from now on, in place of `before`; what has changed by that is told, too."""
+        if self._in_use:
+            return
+        self._in_use = True
+        if self.problem:
+            self._failures.add(self.problem)
+        if self._keys != ({} if before is None else before._keys):
+            self._tell()
 
     async def start(self) -> None:
         """Fetch once, whatever comes of it, and go on in the background."""
@@ -145,12 +159,14 @@ class KeySet:
         except Exception as error:  # the background task must outlive whatever an endpoint can cause
             own = isinstance(error, FetchError | ValueError)
             self.problem = str(error) if own else type(error).__name__
-            self._failures.add(self.problem)
+            self.hint = error.hint if isinstance(error, FetchError) else ""
+            if self._in_use:
+                self._failures.add(self.problem)
             self._drop_stale()
             return False
         finally:
             self._fetching = None
-        self.problem = ""
+        self.problem = self.hint = ""
         self._fetched_at = self._clock()
         return True
 
@@ -161,6 +177,10 @@ class KeySet:
         self._keys = keys
         self._kids = frozenset(kid for kid, _ in keys)
         self.generation += 1
+        if self._in_use:
+            self._tell()
+
+    def _tell(self) -> None:
         log.info("jwks_changed", issuer=self._issuer, kids=sorted(kid for kid in self._kids if kid is not None))
 
     def _drop_stale(self) -> None:
@@ -181,8 +201,13 @@ async def discover(issuer: str, fetcher: Fetcher) -> str:
     """`jwks_uri` of the issuer's metadata (OpenID Connect Discovery 1.0, section 4). Raises FetchError, ValueError."""
     raw = await fetcher.get(issuer.removesuffix("/") + "/.well-known/openid-configuration")
     metadata = parse_object(raw)
-    if metadata.get("issuer") != issuer:
-        raise FetchError("the metadata is another issuer's")
+    named = metadata.get("issuer")
+    if not isinstance(named, str):
+        raise FetchError("the metadata names no issuer")
+    if named != issuer:
+        raise FetchError(
+            f"the issuer calls itself {named[:MAX_NAME]!r}", "write that as issuer, if it is the one you mean"
+        )
     uri = metadata.get("jwks_uri")
     if not isinstance(uri, str):
         raise FetchError("the metadata has no jwks_uri")

@@ -11,9 +11,13 @@ MAX_DEPTH = 16  # a security limit: claims are two or three deep, the parser's s
 
 def parse_object(raw: bytes) -> dict[str, object]:
     """The object that is `raw`, all of it. Raises ValueError; its text repeats nothing of `raw`."""
-    text = raw.decode("utf-8")
     try:
+        text = raw.decode("utf-8")
         value: object = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON (line {error.lineno}, column {error.colno})") from None
+    except UnicodeDecodeError:
+        raise ValueError("not JSON: no UTF-8") from None
     except RecursionError:
         raise ValueError("nested too deep") from None
     # There are as many brackets as levels, at least: most documents need no walk.

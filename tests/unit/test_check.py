@@ -1,7 +1,9 @@
 """What `check` finds before a start: here, what only the library that will use a file can say of it."""
 
+import http.server
 import ipaddress
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from gateway import check
 from gateway.app import Gateway
+from gateway.policy.tokens import TokenVerifier
 from gateway.settings import Settings, SettingsError, parse
 from tests.support.backend_http2 import Papers, papers
 from tests.support.certificates import leaf, write_pair
@@ -28,6 +32,7 @@ CLIENT, SERVER, ANY = (
 )
 UNREADABLE = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"no DER")
 AUTO, RESOLVED_BY_GRPCIO = "127.0.0.1:1", "xds:///shop"
+OF_A_KEY_SET = 'it must be a key set, {"keys": [...]} (RFC 7517)'
 
 
 @pytest.fixture
@@ -163,11 +168,11 @@ async def test_a_start_finds_what_check_does(tmp_path: Path) -> None:
 # -- keys in files ---------------------------------------------------------------------------------------------------
 
 
-def with_key_set(folder: Path, document: bytes) -> Settings:
+def with_key_set(folder: Path, document: bytes, *, issuer: str = "https://never.invalid/") -> Settings:
     """The second of two issuers has its keys in a file."""
     (folder / "keys.json").write_bytes(document)
     issuers = [
-        {"issuer": "https://never.invalid/", "audiences": ["a"]},
+        {"issuer": issuer, "audiences": ["a"]},
         {"issuer": "https://login.example.com/", "audiences": ["a"], "jwks": "keys.json"},
     ]
     configuration = {
@@ -183,8 +188,84 @@ def test_a_key_set_in_a_file_is_judged_offline_too(tmp_path: Path, document: byt
     (problem,) = check.run(with_key_set(tmp_path, document), offline=True)
     assert problem.key == "auth.issuers[1].jwks"
     assert problem.message.startswith(f"no keys in {tmp_path}/keys.json: ")
-    assert problem.hint == 'it must be a key set, {"keys": [...]} (RFC 7517)'
+    assert problem.hint == OF_A_KEY_SET
+
+
+@pytest.mark.parametrize(("late", "named"), [((), [0, 1]), (["https://never.invalid/"], [1])])
+async def test_an_issuer_that_may_be_late_is_no_problem(tmp_path: Path, late: list[str], named: list[int]) -> None:
+    settings = with_key_set(tmp_path, b"")
+    tokens = TokenVerifier(settings.auth)  # before its start it has nobody's keys
+    try:
+        problems = check.key_problems(settings, tokens, late)
+        assert [problem.key for problem in problems] == [f"auth.issuers[{index}].jwks" for index in named]
+    finally:
+        await tokens.close()
 
 
 def test_a_good_key_set_is_fine_and_no_issuer_is_asked_offline(tmp_path: Path) -> None:
     assert check.run(with_key_set(tmp_path, jwks(jwk(ec_key("a"), "a"))), offline=True) == []
+
+
+def test_what_an_issuer_says_of_itself_is_told(tmp_path: Path) -> None:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"issuer": "https://other.example"}')
+
+        def log_message(self, *_said: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as issuer:
+        threading.Thread(target=issuer.serve_forever).start()
+        named = f"http://127.0.0.1:{issuer.server_port}"
+        settings = with_key_set(tmp_path, b"", issuer=named)
+        try:
+            problem, of_the_file = check.run(settings.model_copy(update={"upstreams": {}}), offline=False)
+        finally:
+            issuer.shutdown()
+    assert problem.message == "no keys came: the issuer calls itself 'https://other.example'"
+    assert problem.hint == "write that as issuer, if it is the one you mean"
+    assert of_the_file.hint == OF_A_KEY_SET
+
+
+# -- backends --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("transport", "message", "hint"),
+    [
+        ("h2", f"no target can be reached: {AUTO}: Connection refused", "is a backend listening there?"),
+        ("grpcio", "no target can be reached", check.UNREACHED_HINT),
+    ],
+)
+def test_a_backend_that_is_not_there(tmp_path: Path, transport: str, message: str, hint: str) -> None:
+    (problem,) = check.run(settings_for(papers(tmp_path), tmp_path, transport=transport, targets=[AUTO]), offline=False)
+    assert (problem.key, problem.message, problem.hint) == ("upstreams.shop.targets", message, hint)
+
+
+# -- a file that cannot be used --------------------------------------------------------------------------------------
+
+
+def test_what_is_wrong_with_a_value_is_told_once(tmp_path: Path) -> None:
+    """That no upstream serves it says enough of a method that the descriptors do not have."""
+    descriptors = FileDescriptorSet()
+    service = descriptors.file.add(name="shop.proto", package="shop.v1").service.add(name="Orders")
+    service.method.add(name="Get", input_type=".shop.v1.A", output_type=".shop.v1.A")
+    (tmp_path / "shop.binpb").write_bytes(descriptors.SerializeToString())
+    configuration = {
+        "listeners": [{"bind": "127.0.0.1:0"}],
+        "authorization": {
+            "default": "deny",
+            "rules": [{"methods": ["/shop.v1.Order/Get", "/shop.v1.Orders/Gt"], "roles": ["reader"]}],
+            "descriptors": "shop.binpb",
+        },
+        "auth": {"issuers": [{"issuer": "https://login.example.com/", "audiences": ["a"]}]},
+        "upstreams": {"shop": {"services": ["shop.v1.Orders"], "targets": [AUTO], "tls": {}}},
+    }
+    with pytest.raises(SettingsError) as caught:
+        parse(json.dumps(configuration), tmp_path)
+    assert [(problem.message, problem.hint) for problem in check.all_problems(caught.value)] == [
+        ("no upstream serves shop.v1.Order", "did you mean shop.v1.Orders?"),
+        ("no such method: /shop.v1.Orders/Gt", "did you mean /shop.v1.Orders/Get?"),
+    ]

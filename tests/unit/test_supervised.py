@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway import supervised
+from gateway.control import SilenceError
 from gateway.errors import StartError
 from gateway.supervised import Worker
 
@@ -47,7 +48,7 @@ async def test_a_machine_without_room_for_a_process_is_asked_again(monkeypatch: 
     monkeypatch.setattr(supervised, "FIRST_PAUSE", 0.001)
     stopping = asyncio.Event()
     one = worker(stopping=stopping)
-    one.has_served = True
+    one.settled.set()
     with capture_logs() as events:
         await asyncio.wait_for(one.keep(), 5)
     assert asked == 3
@@ -62,9 +63,46 @@ async def test_an_address_that_is_taken_meanwhile_is_tried_again() -> None:
 
     stopping = asyncio.Event()
     one = worker(stopping=stopping, bind=taken)
-    one.has_served = True
+    one.settled.set()
     await asyncio.wait_for(one.keep(), 5)
     assert "in use" in one.cause
+
+
+@pytest.mark.parametrize(("others_serve", "starts"), [(True, 3), (False, 1)])
+async def test_who_cannot_start_ends_for_good_unless_others_serve(
+    monkeypatch: pytest.MonkeyPatch, others_serve: bool, starts: int
+) -> None:
+    started = 0
+    stopping = asyncio.Event()
+    one = worker(stopping=stopping, serves=others_serve)
+
+    async def refuse() -> int:
+        nonlocal started
+        started += 1
+        if started == 3:
+            stopping.set()
+        return 1
+
+    monkeypatch.setattr(one, "_run", refuse)
+    monkeypatch.setattr(supervised, "FIRST_PAUSE", 0.001)
+    await asyncio.wait_for(one.keep(), 5)
+    assert (started, one.exit_code) == (starts, 1)
+    assert one.settled.is_set() == others_serve
+
+
+async def test_a_stuck_worker_is_killed_before_the_log_is_told_in_which_it_may_be_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def silent(question: str, **_within: float) -> None:
+        raise SilenceError(question, gone=False)
+
+    told: list[str] = []
+    one = worker()
+    monkeypatch.setattr(one, "line", SimpleNamespace(ask=silent))
+    monkeypatch.setattr(one, "send", lambda number: told.append(number.name))
+    monkeypatch.setattr(supervised.log, "error", lambda event, **_fields: told.append(event))
+    await one._look_after()
+    assert told == ["SIGKILL", "worker_stuck"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +119,7 @@ async def test_who_has_served_for_a_while_does_not_wait_longer_each_time(
     """Or workers that run out of memory now and then would all be away at once."""
     stopping = asyncio.Event()
     one = worker(stopping=stopping)
-    one.has_served = True
+    one.settled.set()
 
     async def serve() -> int:
         one._serves_since = time.monotonic() - served

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.demo import __main__ as command
+from gateway.extras import to_install
 
 PATIENCE = 20.0  # seconds
 
@@ -89,4 +90,4 @@ def test_a_missing_library_names_the_extra(
 ) -> None:
     monkeypatch.setattr(command, "NEEDED", ("json", "no_such_library"))
     told = refusal(capsys, "--folder", tmp_path)
-    assert told == (3, f"it needs no_such_library (in a checkout: {sys.executable} -m pip install '.[demo]')")
+    assert told == (3, f"it needs no_such_library ({to_install('demo')})")

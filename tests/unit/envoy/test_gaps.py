@@ -89,7 +89,7 @@ limits:
         {"admin": {"bind": "[::]:9901"}},
         {
             "listeners": [MUTUAL],
-            "authorization": {"rules": [{"methods": ["/a.B/C"], "identities": ["urn:x:y", "IP:192.0.2.1"]}]},
+            "authorization": {"rules": [{"methods": ["/shop.v1.Orders/A"], "identities": ["urn:x:y", "IP:192.0.2.1"]}]},
         },
         {"upstreams": shop(targets=["unix:/run/a.sock", "unix:/run/b.sock"])},
         {"upstreams": shop(targets=["a.internal:1", "b.internal:2"])},
@@ -151,7 +151,10 @@ DIFFERENCES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("claims for the backend", {"auth": {"forward_claims": {"x-user-id": "sub"}}}, {"auth.forward_claims"}),
     (
         "identities",
-        {"listeners": [MUTUAL], "authorization": {"rules": [{"methods": ["/a.B/C"], "identities": ["DNS:a.b"]}]}},
+        {
+            "listeners": [MUTUAL],
+            "authorization": {"rules": [{"methods": ["/shop.v1.Orders/Get"], "identities": ["DNS:a.b"]}]},
+        },
         {"listeners[0].tls.certificate", "authorization.rules"},
     ),
     ("a shadow", {"authorization": {"shadow": True}}, {"authorization.shadow"}),

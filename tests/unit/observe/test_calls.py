@@ -19,7 +19,8 @@ def finished(path: bytes = b"/test.v1.Test/Do", decision: Permit | Refusal | Non
     road.call.head.path = path
     road.start()
     road.call.request_bytes(message(b"abc"))
-    road.call.reply_bytes(message(b"abc"))
+    if code is Code.OK:
+        road.call.reply_bytes(message(b"abc"))
     road.call.reply_end(Status(code), [])
     return road
 
@@ -60,7 +61,7 @@ def test_methods_as_labels_are_bounded() -> None:
     assert registry.get_sample_value("gateway_calls_total", {"method": "(other)", "code": "OK"}) == 3
 
 
-def test_who_makes_up_methods_takes_no_label_from_those_that_succeed() -> None:
+def test_who_makes_up_methods_takes_no_label_from_those_that_answer() -> None:
     registry = CollectorRegistry()
     observer = CallObserver(registry, access_log=False)
     for number in range(MAX_METHODS + 3):
@@ -82,11 +83,53 @@ def test_who_makes_up_methods_takes_no_label_from_those_that_succeed() -> None:
 def test_requests_refused_before_they_are_calls() -> None:
     registry = CollectorRegistry()
     observer = CallObserver(registry, access_log=False)
-    head = RequestHead("POST", b"/secret?token=1", [(b"origin", b"https://evil.test")], "192.0.2.1", b"https")
+    headers = [(b"origin", b"https://evil.test"), (b"cookie", b"id=secret"), (b"authorization", b"Bearer secret")]
     with capture_logs() as events:
-        observer.refused(head, Answer(403, reason="origin_foreign"))
+        observer.refused(
+            RequestHead("POST", b"/Echo?token=1", headers, "192.0.2.1", b"https"), Answer(403, reason="origin_foreign")
+        )
     assert registry.get_sample_value("gateway_refusals_total", {"reason": "origin_foreign"}) == 1
-    assert "token=1" not in str(events)
+    assert events == [
+        {
+            "event": "refused",
+            "log_level": "info",
+            "status": 403,
+            "reason": "origin_foreign",
+            "peer": "192.0.2.1",
+            "origin": "https://evil.test",
+            "path": "/Echo",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/Echo", "/Echo"),
+        (b"/Echo#token=1", "/Echo"),
+        (b"/@scope/x@y", "/@scope/x@y"),
+        (b"http://ann:secret@shop.test/Echo?x", "http://shop.test/Echo"),
+        (b"http://ann:" + 300 * b"s" + b"@shop.test/", "http://shop.test/"),
+        (b"/" + 300 * b"a", "/" + 199 * "a"),
+        (b"/\x1b[2J", r"/\x1b[2J"),
+        (b"*", "*"),
+    ],
+)
+def test_the_path_of_a_refused_request_holds_no_secret(target: bytes, path: str) -> None:
+    observer = CallObserver(CollectorRegistry(), access_log=False)
+    with capture_logs() as events:
+        observer.refused(RequestHead("GET", target, [], "192.0.2.1", b"https"), Answer(404, reason="path"))
+    assert [(event["path"], event["origin"]) for event in events] == [(path, "")]
+
+
+def test_of_several_origins_all_are_told() -> None:
+    observer = CallObserver(CollectorRegistry(), access_log=False)
+    headers = [(b"origin", b"https://page.test"), (b"origin", b"https://evil.test")]
+    with capture_logs() as events:
+        observer.refused(
+            RequestHead("POST", b"/", headers, "192.0.2.1", b"https"), Answer(400, reason="repeated_header")
+        )
+    assert events[0]["origin"] == "https://page.test, https://evil.test"
 
 
 def told(road: Road) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import check
+from gateway.extras import to_install
 from gateway.observe import tracing
 from gateway.settings import Settings, parse
 
@@ -37,7 +38,7 @@ def test_missing_libraries_are_a_problem_that_says_what_to_install(
     monkeypatch.setattr(tracing, "NEEDED", ("json", missing))
     (problem,) = check.run(settings(URL), offline=True)
     assert problem.key == "observability.tracing.otlp"
-    assert problem.hint == f"in a checkout: {sys.executable} -m pip install '.[tracing]'"
+    assert problem.hint == to_install("tracing")
 
 
 def test_a_gateway_without_tracing_imports_none_of_its_libraries() -> None:

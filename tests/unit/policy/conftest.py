@@ -31,13 +31,14 @@ def world(clock: Clock) -> KeyWorld:
 
 @pytest.fixture
 async def make_keys(server: KeyServer, clock: Clock) -> AsyncIterator[MakeKeys]:
-    """Key sets of the server's page, or another source, with a clock that stands still; closed at the end."""
+    """Key sets in use, of the server's page or another source, with a clock that stands still; closed at the end."""
     server.pages[KEYS] = OLD
     fetcher = Fetcher()
     made: list[KeySet] = []
 
     def make(source: str | Path | None = None, *, issuer: str = "https://login.test/", **options: Refresh) -> KeySet:
         made.append(KeySet(issuer, source or server.url + KEYS, fetcher, clock=clock, **options))
+        made[-1].use()
         return made[-1]
 
     yield make

@@ -91,6 +91,21 @@ def test_a_preflight_tells_what_clients_need() -> None:
 
 
 @pytest.mark.parametrize(
+    ("requested", "refused"),
+    [
+        (b"", []),
+        (b"content-type,x-grpc-web", []),
+        (b" Authorization , X-Tenant", []),
+        (b"x-tenant,x-trace-id,,authorization,x-more", [b"x-trace-id", b"x-more"]),
+        (b"x-tenant-2", [b"x-tenant-2"]),
+        (b"*", [b"*"]),
+    ],
+)
+def test_the_headers_that_no_page_may_send(requested: bytes, refused: list[bytes]) -> None:
+    assert policy(allow_headers=["X-Tenant"]).refused_headers(requested) == refused
+
+
+@pytest.mark.parametrize(
     ("origin", "allowed"),
     [
         (b"http://localhost:5173", True),

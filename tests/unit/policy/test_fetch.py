@@ -1,6 +1,8 @@
 import asyncio
 import gzip
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -9,6 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.policy import fetch
 from gateway.policy.fetch import MAX_BODY, FailureLog, Fetcher, FetchError, is_allowed
+from tests.support.certificates import authority, leaf, write_pair
 from tests.support.key_server import KeyServer, Page
 
 
@@ -117,8 +120,18 @@ async def test_a_compressed_answer_is_not_expanded(server: KeyServer, fetcher: F
 
 async def test_nobody_there(server: KeyServer, fetcher: Fetcher) -> None:
     await server.stop()
-    with pytest.raises(FetchError, match="no answer: Connection refused"):
+    with pytest.raises(FetchError, match="no answer: Connection refused") as caught:
         await fetcher.get(server.url + "/")
+    assert caught.value.hint == ""
+
+
+async def test_a_private_authority(fetcher: Fetcher, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*write_pair(tmp_path, *leaf(authority(), "localhost")))
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context) as issuer:
+        with pytest.raises(FetchError, match="its certificate is refused: unable to get local issuer") as caught:
+            await fetcher.get(f"https://localhost:{issuer.sockets[0].getsockname()[1]}/")
+    assert caught.value.hint == "if its authority is private, name its file in the environment variable SSL_CERT_FILE"
 
 
 async def test_a_name_that_nobody_has(fetcher: Fetcher) -> None:

@@ -140,3 +140,43 @@ async def test_a_closed_set_asks_no_more_and_holds_no_connection(server: KeyServ
     await key_set.close()
     assert session.closed
     assert not open_key_sets()
+
+
+# -- what is told ----------------------------------------------------------------------------------------------------
+
+
+async def test_keys_in_use_that_change_are_told(server: KeyServer, make_keys: MakeKeys) -> None:
+    key_set = make_keys(refresh=FAST)
+    with capture_logs() as logs:
+        await key_set.start()
+        server.pages[KEYS] = NEW
+        await until(lambda: key_set.generation == 2)
+    told = [(entry["event"], entry["issuer"], entry["kids"]) for entry in logs]
+    assert told == [("jwks_changed", "https://login.test/", [kid]) for kid in ("old", "new")]
+
+
+async def test_a_set_on_trial_tells_nothing(server: KeyServer, clock: Clock) -> None:
+    server.pages[KEYS] = OLD
+    key_set = KeySet("https://login.test/", server.url + KEYS, Fetcher(), refresh=FAST, clock=clock)
+    with capture_logs() as logs:
+        await key_set.start()
+        server.pages[KEYS] = 503
+        await until(lambda: bool(key_set.problem))
+        await key_set.close()
+    assert logs == []
+
+
+@pytest.mark.parametrize(("page", "told"), [(OLD, []), (NEW, ["jwks_changed"]), (503, ["jwks_refresh_failed"])])
+async def test_a_set_that_takes_the_place_of_another_tells_what_is_other(
+    server: KeyServer, make_keys: MakeKeys, clock: Clock, page: bytes | int, told: list[str]
+) -> None:
+    before = make_keys()
+    await before.start()
+    server.pages["/elsewhere"] = page
+    key_set = KeySet("https://login.test/", server.url + "/elsewhere", Fetcher(), clock=clock)
+    await key_set.start()
+    with capture_logs() as logs:
+        key_set.use(before if page != 503 else None)
+        key_set.use(before)  # a second generation has it as well
+    await key_set.close()
+    assert [entry["event"] for entry in logs] == told

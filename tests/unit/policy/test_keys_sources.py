@@ -15,6 +15,7 @@ from tests.support.tokens import ec_key, jwk, jwks, rsa_key
 from tests.unit.policy.key_pages import FAST, KEYS, NEW, OLD, MakeKeys
 
 METADATA = "/tenant/.well-known/openid-configuration"
+MEANT = "write that as issuer, if it is the one you mean"
 
 
 def metadata(**members: object) -> bytes:
@@ -55,6 +56,28 @@ async def test_metadata_that_is_not_the_issuers(
     await key_set.start()
     assert not key_set.ready
     assert server.requests[KEYS] == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "problem", "hint"),
+    [
+        (
+            "http://127.0.0.1:1",
+            "the issuer calls itself 'http://127.0.0.1:1'",
+            MEANT,
+        ),
+        ("x" * 1000, f"the issuer calls itself '{'x' * 200}'", MEANT),
+        (None, "the metadata names no issuer", ""),
+    ],
+)
+async def test_metadata_of_another_issuer_says_whose(
+    server: KeyServer, make_keys: MakeKeys, named: object, problem: str, hint: str
+) -> None:
+    issuer = f"{server.url}/tenant"
+    server.pages[METADATA] = metadata(issuer=named, jwks_uri=server.url + KEYS)
+    key_set = make_keys("discover", issuer=issuer)
+    await key_set.start()
+    assert (key_set.problem, key_set.hint) == (problem, hint)
 
 
 async def test_an_issuer_elsewhere_cannot_point_to_this_machine(server: KeyServer) -> None:

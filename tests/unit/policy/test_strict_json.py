@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -58,3 +59,16 @@ def test_refuses(raw: bytes) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - its subclasses are the library's
         parse_object(raw)
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"<html>", "not JSON (line 1, column 1)"),
+        (b'{"keys":\n [],}', "not JSON (line 2, column 5)"),
+        (b'{"a":"\xff"}', "not JSON: no UTF-8"),
+    ],
+)
+def test_what_is_no_json_is_told_with_its_place(raw: bytes, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        parse_object(raw)

@@ -9,7 +9,12 @@ from pathlib import Path
 from tests.support.serving import END, PROGRAM, START
 
 PORTS = ("--http-port", "0", "--https-port", "0", "--issuer-port", "0")
-LOGIN = "import os, sys; os.login_tty(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+LOGIN = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as a terminal's shell has it, whatever started the tests
+os.login_tty(0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 def test_it_ends_with_its_terminal_and_leaves_nothing(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -72,6 +73,12 @@ class Bystander:
         assert (status.code, len(messages)) == (0, self.rounds)
 
 
+def unshown(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Events, without what `refused` shows of a request on purpose, escaped and cut (gateway.request.shown)."""
+    on_purpose = ("origin", "path")
+    return [{k: v for k, v in each.items() if each["event"] != "refused" or k not in on_purpose} for each in events]
+
+
 @contextlib.asynccontextmanager
 async def under_attack(
     gateway: RunningGateway, caplog: pytest.LogCaptureFixture, *scripted: ScriptedBackend
@@ -95,7 +102,7 @@ async def under_attack(
     assert [event for event in events if event["log_level"] == "error"] == []
     loud = [each for each in caplog.records if each.levelno >= logging.ERROR and not each.name.startswith("grpc")]
     assert loud == []
-    assert CANARY.decode() not in str(events)
+    assert CANARY.decode() not in str(unshown(events))
 
 
 def left_behind(gateway: RunningGateway, scripted: Sequence[ScriptedBackend] = ()) -> dict[str, object]:

@@ -46,7 +46,7 @@ async def test_a_connection_that_cannot_be_trusted_is_none(tmp_path: Path, wrong
             assert reply.status is not None
             assert not any(clue in reply.status.message.lower() for clue in CLUES), reply.status
             assert reply.headers["access-control-allow-origin"] == ORIGIN
-            assert problem in gateway.gateway.upstream("test").problem
+            assert problem in str(gateway.gateway.upstream("test").problem)
             assert not there.requests
     reports = [event for event in events if event["event"] == "backend_unreachable"]
     assert [(event["upstream"], event["address"]) for event in reports] == [("test", there.target)]

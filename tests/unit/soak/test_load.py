@@ -4,7 +4,7 @@ from pathlib import Path
 
 from soak.caller import Result
 from soak.lines import HTTP1, Lines
-from soak.load import AFTERMATH, UNAVAILABLE, Load
+from soak.load import AFTERMATH, FORGOTTEN, UNAVAILABLE, Load
 from soak.plan import CANCELLED, Plan, Planner
 
 KILLED = 100.0
@@ -31,6 +31,8 @@ def failed(begun: float, ended: float, code: int = UNAVAILABLE, *, never_fails: 
 def test_a_call_whose_backend_was_killed_has_an_excuse() -> None:
     assert load(failed(KILLED - 1, KILLED + 0.1)).excused == 1
     assert load(failed(KILLED + AFTERMATH / 2, KILLED + AFTERMATH)).excused == 1
+    forgotten = Result(plan(never_fails=False), KILLED - 1, KILLED, f"status 13, {FORGOTTEN}", 13)
+    assert load(forgotten).excused == 1
 
 
 def test_another_has_none() -> None:

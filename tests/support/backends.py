@@ -10,6 +10,8 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 
+from tests.support.ports import free_port
+
 SERVICE = "test.v1.Script"
 SCRIPT = f"/{SERVICE}/"
 
@@ -135,7 +137,7 @@ class Relay:
     """A wire between the gateway and a backend: bytes pass untouched until `cut` or `freeze`."""
 
     def __init__(self) -> None:
-        self.port = 0
+        self.port = free_port()
         self.backend_port: int | None = None  # None: nobody answers, though the connection stands
         self.connections = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -146,7 +148,6 @@ class Relay:
     async def start(self) -> None:
         """Listen; again on the same port after `stop`."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
         """Lose every connection, both halves at once."""

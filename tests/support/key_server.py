@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from tests.support.ports import free_port
+
 Page = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -19,7 +21,7 @@ class KeyServer:
         self.requests: Counter[str] = Counter()
         self.arrived = asyncio.Event()
         self.held: dict[str, asyncio.Event] = {}
-        self._port = 0
+        self._port = free_port()
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -30,7 +32,6 @@ class KeyServer:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
-        self._port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:

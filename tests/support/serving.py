@@ -18,6 +18,7 @@ from gateway.demo.pb import demo_pb2
 from gateway.demo.world import DemoWorld
 from tests.support.frames import message
 from tests.support.gateway import BINARY, DEMO, ORIGIN
+from tests.support.ports import free_port
 from tests.support.wire import Pairs
 
 PROGRAM = (sys.executable, "-m", "gateway")
@@ -173,7 +174,7 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     """Processes that are still there in the end are killed."""
     async with (
-        DemoWorld(http_port=0, https_port=0, issuer_port=0, admin_port=0) as world,
+        DemoWorld(http_port=0, https_port=0, issuer_port=free_port(), admin_port=0) as world,
         # Each request on a connection of its own, so that every worker gets some.
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True), timeout=aiohttp.ClientTimeout(TIMEOUT)

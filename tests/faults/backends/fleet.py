@@ -12,6 +12,7 @@ from typing import Any
 from tests.support import http2
 from tests.support.frames import message
 from tests.support.gateway import Change, RunningGateway, eventually
+from tests.support.ports import free_port
 
 CALL = "/test.v1.Test/Do"
 GRACE = 5.0  # seconds that a backend gives its calls when it stops
@@ -22,7 +23,7 @@ class Backend:
     """One process, started again on the same port."""
 
     def __init__(self, notice: float) -> None:
-        self.port = 0
+        self.port = free_port()
         self.notice = notice
         self._process: asyncio.subprocess.Process | None = None
 

@@ -12,6 +12,7 @@ from h2.settings import SettingCodes
 from tests.support.backend_http2.answers import Answer, ok
 from tests.support.backend_http2.connection import Connection
 from tests.support.backend_http2.request import Request
+from tests.support.ports import free_port
 from tests.support.wire import PATIENCE
 
 
@@ -28,7 +29,7 @@ class Backend:
         self.connections: list[Connection] = []  # all there were, in order
         self.requests: list[Request] = []  # of all of them, in order
         self.host = "127.0.0.1"
-        self.port = 0
+        self.port = free_port()
         self.path: Path | None = None
         self._context = context
         self._server: asyncio.Server | None = None
@@ -57,7 +58,6 @@ class Backend:
             self._server = await loop.create_unix_server(lambda: Connection(self), str(self.path), ssl=self._context)
         else:
             self._server = await loop.create_server(lambda: Connection(self), self.host, self.port, ssl=self._context)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self) -> None:
         """Listen no more; connections stand."""
@@ -122,11 +122,11 @@ async def backend(
     settings: Mapping[SettingCodes, int] | None = None,
     path: Path | None = None,
     host: str = "127.0.0.1",
-    port: int = 0,
+    port: int | None = None,
 ) -> AsyncIterator[Backend]:
     """A backend on a free port of loopback, or on a Unix socket at `path`."""
     made = Backend(answer, context, settings or {})
-    made.host, made.port, made.path = host, port, path
+    made.host, made.port, made.path = host, port or made.port, path
     await made.start()
     try:
         yield made
